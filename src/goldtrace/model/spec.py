@@ -1,0 +1,61 @@
+"""What a run is: the entry point and everything that decides its numbers."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldtrace.model.tolerance import Tolerance
+
+
+class RunKind(str, enum.Enum):
+    """Where a run is declared."""
+
+    DECLARED = "declared"
+    """In a ``run.toml``; ``entry`` is ``package.module:function``."""
+    TEST = "test"
+    """In a test that uses the ``golden_run`` fixture; ``entry`` is the test's node id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One short deterministic training, as its author declared it.
+
+    ``tolerance`` maps the name of a metric, or ``*`` for all metrics without one, to its
+    tolerance. ``tape`` lists the numbers of the steps whose operators are recorded.
+    """
+
+    name: str
+    entry: str
+    kind: RunKind = RunKind.DECLARED
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    devices: tuple[str, ...] = ("cpu",)
+    profile: str = "cpu-portable"
+    warn_only: bool = False
+    exact: bool = False
+    tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
+    tape: tuple[int, ...] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """The part of the spec that decides the numbers of the run, as JSON values.
+
+        Devices, tolerances and the tape are left out: they decide what is looked at, not what
+        is computed.
+        """
+        return {
+            "entry": self.entry,
+            "config": dict(self.config),
+            "seed": self.seed,
+            "profile": self.profile,
+            "warn_only": self.warn_only,
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of ``settings`` in canonical JSON."""
+        text = json.dumps(self.settings(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

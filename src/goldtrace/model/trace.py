@@ -1,0 +1,83 @@
+"""What a run recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldtrace.model.environment import Environment, Revision
+from goldtrace.model.scalar import Scalar
+from goldtrace.model.verdict import Rung
+
+SCHEMA = 1
+"""The version of the trace and golden format that this goldtrace writes."""
+
+INITIAL_STEP = -1
+"""The number of the record that holds the state before the first step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """Under which circumstances a trace was recorded.
+
+    ``settings`` is ``RunSpec.settings()`` and ``spec_digest`` its digest; ``pins`` are the pins
+    that were verified to be in force, with their values; ``data`` maps a data set to the SHA-256
+    of each of its files.
+    """
+
+    run: str
+    device: str
+    platform: str
+    origin: str
+    settings: Mapping[str, Any]
+    spec_digest: str
+    pins: Mapping[str, str]
+    environment: Environment
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    revision: Revision | None = None
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """One step of the run, or the state before the first one (``INITIAL_STEP``).
+
+    ``scalars`` holds ``loss`` and whatever else was passed to ``step``; ``hyperparameters`` the
+    values of each parameter group as the optimizer used them (``group0.lr``); ``rng`` one digest
+    a stream after the step; ``ladder`` one 128-bit digest a rung; ``samples`` the digest of the
+    batch's samples regardless of their order; ``tensors`` the digests of single tensors by rung,
+    at the initial, the first and the last step (for ``Rung.STRUCTURE`` a description instead).
+    """
+
+    number: int
+    scalars: Mapping[str, Scalar] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Scalar | str] = field(default_factory=dict)
+    grad_norm: Scalar | None = None
+    ladder: Mapping[Rung, str] = field(default_factory=dict)
+    rng: Mapping[str, str] = field(default_factory=dict)
+    samples: str | None = None
+    tensors: Mapping[Rung, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """What stood at the end of the run: metrics, and the SHA-256 of each part of the final state."""
+
+    metrics: Mapping[str, Scalar] = field(default_factory=dict)
+    final: Mapping[Rung, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A finished recording; ``steps`` are in the order in which they were taken, from ``INITIAL_STEP``."""
+
+    header: Header
+    steps: tuple[StepRecord, ...]
+    end: End
+
+    @property
+    def step_count(self) -> int:
+        """The number of training steps, the initial record not counted."""
+        return sum(1 for step in self.steps if step.number != INITIAL_STEP)
