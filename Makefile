@@ -1,0 +1,131 @@
+# What people and CI jobs do here, one command each. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PYTHON310 ?= python3.10
+PYTHON313 ?= python3.13
+DEVICE ?= cpu
+WORKERS ?= 2
+ARGS ?=
+
+# CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
+ifdef CPU_ONLY
+VENV := .venv-cpu
+INSTALL := install-cpu-only
+else
+VENV := .venv
+INSTALL := install-locked
+endif
+
+BIN := $(VENV)/bin
+# Relative on purpose: the path of the checkout may hold blanks.
+UV := $(BIN)/uv
+READY := $(VENV)/.ready
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do printf '  make %-15s %s\n' "$$target" "$$text"; done
+	@echo
+	@echo '  variables: PYTHON=python3.x  CPU_ONLY=1  DEVICE=cpu,cuda  WORKERS=2  ARGS="further arguments for pytest"'
+
+# --- the environment -----------------------------------------------------------------------------
+
+.PHONY: environment
+environment: $(READY)  ## build .venv from the hash-locked requirements, if they changed
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'goldtrace needs Python 3.10 or newer: make PYTHON=python3.x ...' >&2; exit 1; }
+	@# An environment of another Python, or one whose making was cut short, is made anew.
+	@test -x $(UV) && test "$$($(BIN)/python -VV)" = "$$($(PYTHON) -VV)" || $(MAKE) --no-print-directory bootstrap
+	@$(MAKE) --no-print-directory $(INSTALL)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# uv comes from the lock as well: pip checks the hashes of its entry.
+.PHONY: bootstrap
+bootstrap:
+	@$(PYTHON) -c 'import ensurepip' || { echo '$(PYTHON) lacks ensurepip: install the package of your system for Python venvs' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@awk '/^[^ #]/ { wanted = /^uv==/ } wanted && !/^ *#/' requirements.lock > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.txt
+
+.PHONY: install-locked install-cpu-only
+install-locked:
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+
+install-cpu-only:
+	@$(UV) pip install --quiet --python $(BIN)/python --torch-backend cpu --no-verify-hashes --constraints requirements.lock --group dev --requirements pyproject.toml
+
+.PHONY: lock
+lock: ## lock the newest releases that work together (then: make test golden)
+	@test -x $(UV) || $(MAKE) --no-print-directory bootstrap
+	$(UV) pip compile pyproject.toml --extra cuda --group dev --upgrade --universal --python-version 3.10 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+# --- the suites ----------------------------------------------------------------------------------
+
+.PHONY: golden
+golden: $(READY)  ## train the reference runs and compare them with their goldens
+	$(BIN)/pytest golden --golden-device $(DEVICE) $(ARGS)
+
+.PHONY: test
+test: $(READY)  ## the tests
+	$(BIN)/pytest tests -n $(WORKERS) $(ARGS)
+
+.PHONY: golden-update
+golden-update: $(READY)  ## accept what training does now: make golden-update REASON="..."
+	@test -n "$(REASON)" || { echo 'say why: make golden-update REASON="torch 2.15: faster softmax"' >&2; exit 2; }
+	$(BIN)/goldtrace record --device $(DEVICE) --reason "$(REASON)" $(RUNS)
+
+.PHONY: lint
+lint: $(READY)  ## ruff, mypy --strict and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(READY)  ## rewrite the sources as ruff likes them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file"; done
+
+.PHONY: test-wheel
+test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
+	$(BIN)/pytest packaging/test_wheel.py $(ARGS)
+
+# Both ends of what pyproject.toml declares.
+.PHONY: test-matrix
+test-matrix: test-oldest test-newest  ## the tests on the oldest and on the newest Python and torch
+
+.PHONY: test-oldest
+test-oldest: $(READY)  ## the tests on Python 3.10 with the oldest releases
+	@$(UV) venv --quiet --clear --python $(PYTHON310) .venv-oldest
+	@$(UV) pip install --quiet --python .venv-oldest/bin/python --group dev --editable . --constraints packaging/oldest.txt
+	.venv-oldest/bin/pytest tests -n $(WORKERS) $(ARGS)
+
+.PHONY: test-newest
+test-newest: $(READY)  ## the tests on Python 3.13 with the locked releases
+	@$(UV) venv --quiet --clear --python $(PYTHON313) .venv-newest
+	@$(UV) pip sync --quiet --python .venv-newest/bin/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python .venv-newest/bin/python --no-deps --no-build-isolation --editable .
+	.venv-newest/bin/pytest tests -n $(WORKERS) $(ARGS)
+
+# Today's releases instead of the locked ones: what the scheduled job runs.
+.PHONY: golden-newest
+golden-newest: $(READY)  ## the golden suite on today's newest releases
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-today
+	@$(UV) pip install --quiet --python .venv-today/bin/python --upgrade --editable .
+	.venv-today/bin/pytest golden --golden-device $(DEVICE) --golden-report golden-report $(ARGS)
+
+.PHONY: clean
+clean:  ## remove the environments and every cache
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache golden-report dist build
