@@ -59,3 +59,31 @@ class RunSpec:
         """SHA-256 of ``settings`` in canonical JSON."""
         text = json.dumps(self.settings(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as JSON values."""
+        return {
+            **self.settings(),
+            "name": self.name,
+            "kind": self.kind.value,
+            "devices": list(self.devices),
+            "exact": self.exact,
+            "tolerance": {
+                name: {"rtol": tolerance.rtol, "atol": tolerance.atol}
+                for name, tolerance in self.tolerance.items()
+            },
+            "tape": list(self.tape),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> RunSpec:
+        """The spec that ``to_json`` wrote."""
+        return cls(
+            **{
+                **fields,
+                "kind": RunKind(fields["kind"]),
+                "devices": tuple(fields["devices"]),
+                "tolerance": {k: Tolerance(**v) for k, v in fields["tolerance"].items()},
+                "tape": tuple(fields["tape"]),
+            }
+        )

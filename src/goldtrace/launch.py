@@ -1,0 +1,101 @@
+"""Run a spec in a fresh interpreter, started with its pins in place; a trace comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from goldtrace.determinism import profile_for
+from goldtrace.errors import RunnerDiedError, error_from_json
+from goldtrace.model.codec import decode_trace
+from goldtrace.model.spec import RunSpec
+from goldtrace.model.trace import Trace
+
+_LOG_LINES = 20
+"""Lines of the child's output that a message about its death shows."""
+
+
+def launch(
+    spec: RunSpec,
+    device: str,
+    *,
+    root: Path,
+    interpreter: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Trace:
+    """Train ``spec`` on ``device`` in a new process under ``interpreter`` and return its trace.
+
+    The child works in ``root``, which is also first on its import path. ``environment`` is added
+    to this process's, and the profile's pins to that. An interrupt of this process ends the child
+    and its data loader workers.
+
+    Raises:
+        GoldtraceError: what the child reported, in its own class.
+        RunnerDiedError: the child ended without an answer.
+    """
+    pins = profile_for(spec.profile, device).environment()
+    with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
+        out = Path(scratch)
+        request = {"spec": spec.to_json(), "device": device, "root": str(root)}
+        spec_file = out / "spec.json"
+        spec_file.write_text(json.dumps(request), encoding="utf-8")
+        log = out / "output.log"
+        with log.open("wb") as stream:
+            child = subprocess.Popen(  # noqa: S603 - the interpreter is the user's choice
+                [interpreter, "-m", "goldtrace.recording", str(spec_file), str(out)],
+                cwd=root,
+                env={**os.environ, **(environment or {}), **pins},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            with _ended_with_us(child):
+                status = child.wait()
+        error = out / "error.json"
+        if error.exists():
+            raise error_from_json(json.loads(error.read_text(encoding="utf-8")))
+        if status != 0:
+            raise RunnerDiedError(
+                "the child process ended without an answer",
+                where=f"{spec.name} on {device}",
+                expected="a trace",
+                found=f"{describe_status(status)}\n{_tail(log)}",
+                hint=f"goldtrace check {spec.name}",
+            )
+        return decode_trace(
+            {name: (out / name).read_bytes() for name in ("header.json", "steps.jsonl")}
+        )
+
+
+def describe_status(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+@contextmanager
+def _ended_with_us(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the child's whole process group when the block is left before the child has ended."""
+    try:
+        yield
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    return "\n".join(f"    {line}" for line in lines)

@@ -1,0 +1,108 @@
+"""The digest of a batch: whatever nest of tensors, arrays and plain values a loader yields."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+
+from goldtrace.errors import RecordingError
+from goldtrace.recording.digest import (
+    combine,
+    dense_parts,
+    digest_array,
+    digest_tensor,
+    digest_text,
+    raw_bytes,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BatchDigest:
+    """The digest of a batch as it is, and that of its samples regardless of their order.
+
+    ``samples`` is ``None`` when the leaves of the batch have no common first dimension.
+    """
+
+    whole: str
+    samples: str | None
+    leaves: Mapping[str, str]
+
+
+def digest_batch(batch: Any, *, where: str) -> BatchDigest:
+    """Digest a nest of mappings, sequences, dataclasses, tensors, arrays, numbers and text.
+
+    Raises:
+        RecordingError: the nest holds something else; the message names its place and type.
+    """
+    leaves = dict(_leaves("batch", batch, where))
+    digests = {name: _digest_leaf(name, leaf) for name, leaf in leaves.items()}
+    return BatchDigest(whole=combine(digests), samples=_digest_samples(leaves), leaves=digests)
+
+
+def _leaves(name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    if value is None or isinstance(value, (torch.Tensor, np.ndarray, np.generic, bool, int, float)):
+        yield name, value
+    elif isinstance(value, (str, bytes)):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key in value:
+            yield from _leaves(f"{name}[{key!r}]", value[key], where)
+    elif isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            yield from _leaves(f"{name}[{place}]", item, where)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _leaves(f"{name}.{field.name}", getattr(value, field.name), where)
+    else:
+        raise RecordingError(
+            f"{name} can't be digested",
+            where=where,
+            expected="tensors, arrays, numbers and text in tuples, lists, mappings or dataclasses",
+            found=f"{type(value).__module__}.{type(value).__qualname__}",
+            hint="pass the tensors that the model sees: golden_run.step(batch=(x, y), …)",
+        )
+
+
+def _digest_leaf(name: str, leaf: Any) -> str:
+    if isinstance(leaf, torch.Tensor):
+        return digest_tensor(name, leaf)
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return digest_array(name, np.asarray(leaf))
+    text = leaf.hex() if isinstance(leaf, (float, bytes)) else repr(leaf)
+    return digest_text(name, f"{type(leaf).__name__} {text}")
+
+
+def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
+    rows: list[tuple[str, memoryview, int]] = []
+    count: int | None = None
+    for name, leaf in leaves.items():
+        tensor = torch.from_numpy(leaf) if _is_numeric_array(leaf) else leaf
+        if not isinstance(tensor, torch.Tensor) or tensor.ndim == 0:
+            continue
+        if tensor.layout is not torch.strided or count not in (None, len(tensor)):
+            return None
+        count = len(tensor)
+        if count == 0:
+            return None
+        ((_, dense),) = dense_parts(tensor.detach())
+        data = raw_bytes(dense)
+        rows.append((name, data, data.nbytes // count))
+    if not rows or count is None:
+        return None
+    samples = []
+    for place in range(count):
+        state = xxhash.xxh3_128()
+        for name, data, size in rows:
+            state.update(name.encode("utf-8", "surrogatepass"))
+            state.update(data[place * size : (place + 1) * size])
+        samples.append(state.hexdigest())
+    return combine({f"{place}": sample for place, sample in enumerate(sorted(samples))})
+
+
+def _is_numeric_array(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf" and leaf.dtype.isnative

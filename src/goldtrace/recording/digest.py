@@ -1,0 +1,115 @@
+"""128-bit digests of tensors: name, dtype, shape and every byte.
+
+The bytes are cut into chunks of ``CHUNK`` bytes, each chunk is hashed with XXH3-128 (xxHash
+specification, https://github.com/Cyan4973/xxHash), and the chunk digests are hashed again behind
+the tensor's name, dtype and shape. A device that holds the tensor can therefore hash the chunks
+in parallel and hand over 16 bytes for every 16 KiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import xxhash
+
+CHUNK = 16 * 1024
+"""Bytes that are hashed as one piece."""
+
+
+def digest_tensor(name: str, tensor: torch.Tensor) -> str:
+    """The digest of a tensor of any dtype, layout, stride and device, as 32 hexadecimal digits.
+
+    Bits count: 0.0 and -0.0 differ, and so do two NaNs with different payloads. Strides and
+    pending conjugation don't: a tensor and its contiguous copy have the same digest. A sparse
+    tensor is digested in coalesced form.
+    """
+    state = xxhash.xxh3_128()
+    for part, dense in dense_parts(tensor.detach()):
+        state.update(_preamble(name + part, dense))
+        _update_in_chunks(state, raw_bytes(dense))
+    return state.hexdigest()
+
+
+def digest_array(name: str, array: Any) -> str:
+    """The digest of a numpy array, as ``digest_tensor`` gives it for a tensor of the same bytes."""
+    import numpy as np
+
+    contiguous = np.ascontiguousarray(array)
+    dtype = contiguous.dtype.newbyteorder("=").name
+    state = xxhash.xxh3_128(_text(name, dtype, *array.shape))
+    if contiguous.dtype.hasobject:
+        msg = f"an array of Python objects has no bytes to digest: {name}"
+        raise TypeError(msg)
+    _update_in_chunks(state, memoryview(contiguous.reshape(-1).view(np.uint8)))
+    return state.hexdigest()
+
+
+def digest_text(name: str, value: str) -> str:
+    """The digest of a text under a name."""
+    return xxhash.xxh3_128_hexdigest(_text(name, "text", value))
+
+
+def digest_bytes(data: bytes) -> str:
+    """The digest of plain bytes, such as the state of a random number generator."""
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+def combine(digests: Mapping[str, str]) -> str:
+    """One digest for many named ones; the order of the mapping doesn't matter."""
+    state = xxhash.xxh3_128()
+    for name in sorted(digests):
+        state.update(_text(name, digests[name]))
+    return state.hexdigest()
+
+
+def dense_parts(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """The strided tensors that a tensor is made of, each with a suffix for its name."""
+    if tensor.layout is torch.strided:
+        yield "", _plain(tensor)
+    elif tensor.layout is torch.sparse_coo:
+        coalesced = tensor.coalesce()
+        yield f"#coo{list(tensor.shape)}.indices", coalesced.indices()
+        yield "#values", _plain(coalesced.values())
+    elif tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        yield f"#csr{list(tensor.shape)}.crow", tensor.crow_indices()
+        yield "#col", tensor.col_indices()
+        yield "#values", _plain(tensor.values())
+    elif tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        yield f"#csc{list(tensor.shape)}.ccol", tensor.ccol_indices()
+        yield "#row", tensor.row_indices()
+        yield "#values", _plain(tensor.values())
+    else:
+        yield f"#{tensor.layout}", _plain(tensor.to_dense())
+
+
+def raw_bytes(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a strided tensor in row-major order, on the host."""
+    flat = tensor.contiguous().reshape(-1).view(torch.uint8)
+    return memoryview(flat.cpu().numpy())
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values without pending conjugation, negation, quantisation or complex dtype."""
+    if tensor.is_quantized:
+        tensor = tensor.int_repr()
+    tensor = tensor.resolve_conj().resolve_neg()
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def _preamble(name: str, tensor: torch.Tensor) -> bytes:
+    return _text(name, str(tensor.dtype).removeprefix("torch."), *tensor.shape)
+
+
+def _text(*parts: object) -> bytes:
+    """The parts, each with its length in front, so that no two lists of parts look alike."""
+    encoded = [str(part).encode("utf-8", "surrogatepass") for part in parts]
+    return b"".join(b"%d:%b" % (len(part), part) for part in encoded)
+
+
+def _update_in_chunks(state: xxhash.xxh3_128, data: memoryview) -> None:
+    state.update(b"%d;" % data.nbytes)
+    hash_chunk = xxhash.xxh3_128_digest
+    for start in range(0, data.nbytes, CHUNK):
+        state.update(hash_chunk(data[start : start + CHUNK]))

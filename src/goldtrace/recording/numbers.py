@@ -1,0 +1,39 @@
+"""Turning what users pass as losses and metrics into exact scalars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from goldtrace.errors import RecordingError
+from goldtrace.model.scalar import Scalar
+
+
+def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
+    """The exact scalar of a number, a numpy scalar or a tensor with one element.
+
+    Raises:
+        RecordingError: the value is no single real number.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.numel() == 1 and not value.is_complex():
+            dtype = str(value.dtype).removeprefix("torch.")
+            return Scalar.of(value.detach().item(), dtype)
+        found = f"a tensor of shape {list(value.shape)} and dtype {value.dtype}"
+    elif isinstance(value, (np.ndarray, np.generic)):
+        if value.size == 1 and value.dtype.kind in "biuf":
+            return Scalar.of(value.item(), value.dtype.name)
+        found = f"an array of shape {list(value.shape)} and dtype {value.dtype}"
+    elif isinstance(value, (bool, int, float)):
+        return Scalar.of(value)
+    else:
+        found = f"{type(value).__name__}: {value!r:.60}"
+    raise RecordingError(
+        f"{name} is not a single real number",
+        where=where,
+        expected="a float, or a tensor with one element",
+        found=found,
+        hint=f"reduce it first, for example {name}={name}.mean()",
+    )

@@ -1,0 +1,74 @@
+"""What an optimizer says of itself: hyper-parameters of each group, and its state by tensor."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from goldtrace.model.scalar import Scalar
+
+# How a step is computed, not what it computes. They also come and go between torch releases.
+_IMPLEMENTATION = frozenset(
+    {"params", "param_names", "foreach", "fused", "capturable", "differentiable"}
+)
+
+
+def hyperparameters(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Scalar | str]:
+    """Every hyper-parameter of every group as ``group0.lr``, ``group0.betas[1]``, ….
+
+    Switches that are off and options that are unset are left out, and so are entries that the
+    optimizer's constructor doesn't know but its base class added: both differ between torch
+    releases without any meaning.
+    """
+    constructor = set(inspect.signature(type(optimizer).__init__).parameters)
+    internal = _IMPLEMENTATION | (set(optimizer.defaults) - constructor)
+    if "kwargs" in constructor:
+        internal = _IMPLEMENTATION
+    found: dict[str, Scalar | str] = {}
+    for place, group in enumerate(optimizer.param_groups):
+        for key in sorted(set(group) - internal):
+            found.update(_flatten(f"{prefix}group{place}.{key}", group[key]))
+    return found
+
+
+def state_tensors(
+    optimizer: torch.optim.Optimizer, names: Mapping[int, str]
+) -> Iterator[tuple[str, torch.Tensor | str]]:
+    """The optimizer's state as ``<parameter>/<key>``, tensors or text, in the order of the groups.
+
+    ``names`` maps the ``id`` of a parameter to its name.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for key, value in sorted(optimizer.state.get(parameter, {}).items()):
+                yield from _named_state(f"{names[id(parameter)]}/{key}", value)
+
+
+def _named_state(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor | str]]:
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            yield from _named_state(f"{name}[{place}]", item)
+    elif isinstance(value, (bool, int, float)):
+        yield name, Scalar.of(value).exact
+    elif value is not None:
+        yield name, f"{type(value).__name__}"
+
+
+def _flatten(name: str, value: Any) -> Iterator[tuple[str, Scalar | str]]:
+    if value is None or value is False:
+        return
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        # A learning rate may be a tensor, for capturable optimizers; its format isn't the point.
+        yield name, Scalar.of(float(value.item()))
+    elif isinstance(value, (bool, int, float)):
+        yield name, Scalar.of(value)
+    elif isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            yield from _flatten(f"{name}[{place}]", item)
+    else:
+        yield name, str(value) if isinstance(value, str) else type(value).__name__

@@ -1,0 +1,233 @@
+"""The object that a training loop talks to: ``golden_run`` in a test, ``run`` in an entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from goldtrace.determinism import rng_states
+from goldtrace.errors import RecordingError
+from goldtrace.model.scalar import Scalar
+from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
+from goldtrace.model.verdict import Rung
+from goldtrace.recording.batch import digest_batch
+from goldtrace.recording.digest import combine, digest_bytes
+from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests
+from goldtrace.recording.numbers import scalar_of
+
+# Named arguments of step() that are no metric.
+_RESERVED = frozenset({"grad_norm"})
+
+
+class GoldenRun:
+    """Records a training as it goes: ``watch`` once, ``step`` after every step, ``metric`` at the end.
+
+    Attributes:
+        name: the run's name, as in ``golden/<name>/``.
+        seed: the seed that every generator has been given already.
+        device: ``"cpu"`` or ``"cuda"``: where to put the model and the batches.
+        config: the ``[config]`` table of ``run.toml``, or ``config=`` of the marker.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        seed: int,
+        device: str,
+        config: Mapping[str, Any],
+        header: Callable[[Mapping[str, Mapping[str, str]]], Header],
+    ) -> None:
+        self.name = name
+        self.seed = seed
+        self.device = device
+        self.config = config
+        self._header = header
+        self._data: dict[str, Mapping[str, str]] = {}
+        self._watched: Watched | None = None
+        self._hooks: list[Any] = []
+        self._pending: list[tuple[Gradients, Mapping[str, Scalar | str]]] = []
+        self._steps: list[StepRecord] = []
+        self._next = 0
+        self._latest: Mapping[Rung, Mapping[str, str]] = {}
+        self._metrics: dict[str, Scalar] = {}
+        self._trace: Trace | None = None
+
+    def watch(
+        self,
+        *,
+        model: torch.nn.Module | Mapping[str, torch.nn.Module],
+        optimizer: torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer] | None = None,
+        scheduler: object | Mapping[str, object] | None = None,
+        scaler: object | None = None,
+    ) -> None:
+        """Say what is being trained, before the first step.
+
+        Several models, optimizers or schedulers are given as mappings from names. Gradients and
+        hyper-parameters are taken when ``optimizer.step()`` is called, after any clipping, so
+        ``zero_grad`` may follow at once. ``scaler`` is a ``torch.amp.GradScaler``: its scale
+        becomes part of the trace.
+
+        Raises:
+            RecordingError: called twice, after the first step, or with something else.
+        """
+        self._require_running("watch")
+        if self._watched is not None or self._steps:
+            raise RecordingError(
+                "golden_run.watch was called twice or after the first step",
+                where=self.name,
+                expected="one call before the first step; several models go in as a mapping",
+            )
+        models: Any = named("model", model, torch.nn.Module)
+        optimizers: Any = named("optimizer", optimizer, torch.optim.Optimizer)
+        watched = Watched(models, optimizers, named("scheduler", scheduler, None), scaler)
+        self._watched = watched
+        self._hooks = [
+            each.register_step_pre_hook(self._before_optimizer_step)
+            for each in watched.optimizers.values()
+        ]
+        tensors = {
+            Rung.STRUCTURE: watched.structure(),
+            Rung.WEIGHTS: watched.weights(),
+            Rung.BUFFERS: watched.buffer_digests(),
+        }
+        self._append(StepRecord(number=INITIAL_STEP), tensors, keep_tensors=True)
+
+    def step(self, *, loss: Any = None, batch: Any = None, **scalars: Any) -> None:
+        """Record one training step, after the optimizer and the scheduler have done theirs.
+
+        ``loss`` and the further ``scalars`` are numbers or tensors with one element; ``batch`` is
+        the nest of tensors that the model saw, as the loader gave it.
+
+        Raises:
+            RecordingError: nothing to record, a value that is no scalar, or a step after the end.
+        """
+        self._require_running("step")
+        if self._metrics:
+            raise RecordingError(
+                "a step after the end of the run",
+                where=f"{self.name}, step {self._next}",
+                expected="golden_run.metric(…) after the last step",
+                found=f"metric {next(iter(self._metrics))!r} is recorded already",
+                hint="pass figures of a single step to golden_run.step(…) by name",
+            )
+        where = f"{self.name}, step {self._next}"
+        given = scalars if loss is None else {"loss": loss, **scalars}
+        reserved = sorted(_RESERVED & given.keys())
+        if reserved or not (given or batch is not None or self._watched):
+            raise RecordingError(
+                f"{reserved[0]} is recorded by itself" if reserved else "a step with nothing in it",
+                where=where,
+                expected="golden_run.step(loss=loss, batch=(x, y)), further scalars by name",
+            )
+        record: dict[str, Any] = {
+            "number": self._next,
+            "scalars": {name: scalar_of(name, v, where=where) for name, v in given.items()},
+        }
+        ladder: dict[Rung, str] = {}
+        if batch is not None:
+            digest = digest_batch(batch, where=where)
+            ladder[Rung.BATCH] = digest.whole
+            record["samples"] = digest.samples
+        tensors: dict[Rung, Mapping[str, str]] = {}
+        if self._watched is not None:
+            gradients, record["hyperparameters"] = self._take_gradients(self._watched)
+            record["grad_norm"] = gradients.norm
+            tensors = {
+                Rung.GRADIENTS: gradients.tensors,
+                Rung.OPTIMIZER: self._watched.optimizer_state(),
+                Rung.WEIGHTS: self._watched.weights(),
+                Rung.BUFFERS: self._watched.buffer_digests(),
+            }
+        first = self._next == 0
+        self._append(StepRecord(ladder=ladder, **record), tensors, keep_tensors=first)
+        self._next += 1
+
+    def metric(self, **values: Any) -> None:
+        """Record figures of the whole run, such as an accuracy, after the last step.
+
+        Raises:
+            RecordingError: a value that is no scalar, or a name that was given before.
+        """
+        self._require_running("metric")
+        for name, value in values.items():
+            if name in self._metrics:
+                raise RecordingError(f"metric {name!r} was recorded before", where=self.name)
+            self._metrics[name] = scalar_of(name, value, where=f"{self.name}, metrics")
+
+    def data(self, name: str, files: Mapping[str, str]) -> None:
+        """Enter a data set into the trace: the SHA-256 of each of its files."""
+        self._require_running("data")
+        self._data[name] = dict(files)
+
+    def finish(self) -> Trace:
+        """End the recording and return the trace; a second call returns the same one.
+
+        Raises:
+            RecordingError: no step was recorded.
+        """
+        if self._trace is not None:
+            return self._trace
+        if self._next == 0:
+            raise RecordingError(
+                "the run recorded no step",
+                where=self.name,
+                expected="golden_run.step(loss=…, batch=…) once for every training step",
+                hint="is the data loader empty?",
+            )
+        for hook in self._hooks:
+            hook.remove()
+        last = self._steps[-1]
+        if last.number > 0:
+            self._steps[-1] = replace(last, tensors=self._latest)
+        final = self._watched.final_digests() if self._watched is not None else {}
+        self._trace = Trace(
+            header=self._header(self._data),
+            steps=tuple(self._steps),
+            end=End(metrics=dict(self._metrics), final=final),
+        )
+        return self._trace
+
+    def _require_running(self, call: str) -> None:
+        if self._trace is not None:
+            raise RecordingError(f"golden_run.{call} after the end of the run", where=self.name)
+
+    def _before_optimizer_step(
+        self, optimizer: torch.optim.Optimizer, args: object, kwargs: object
+    ) -> None:
+        del args, kwargs
+        assert self._watched is not None
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = self._watched.gradients(parameters)
+        self._pending.append((gradients, self._watched.hyperparameters()))
+
+    def _take_gradients(self, watched: Watched) -> tuple[Gradients, Mapping[str, Scalar | str]]:
+        """The gradients of this step's optimizer calls; without any call, those that are there."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return watched.gradients(), watched.hyperparameters()
+        if len(pending) == 1:
+            return pending[0]
+        tensors = {
+            f"call{place}.{name}": digest
+            for place, (gradients, _) in enumerate(pending)
+            for name, digest in gradients.tensors.items()
+        }
+        return Gradients(tensors, pending[-1][0].norm), pending[-1][1]
+
+    def _append(
+        self,
+        record: StepRecord,
+        tensors: Mapping[Rung, Mapping[str, str]],
+        *,
+        keep_tensors: bool,
+    ) -> None:
+        streams = {name: digest_bytes(state) for name, state in rng_states().items()}
+        ladder = {**record.ladder, Rung.RNG: combine(streams), **rung_digests(tensors)}
+        kept = tensors if keep_tensors else {}
+        self._latest = tensors
+        self._steps.append(replace(record, ladder=ladder, rng=streams, tensors=kept))
+

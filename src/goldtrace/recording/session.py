@@ -1,0 +1,62 @@
+"""A recording from seeds to trace: pins in force, generators seeded, header complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from goldtrace.determinism import deterministic, seed_everything
+from goldtrace.environment import platform_key, probe_environment, revision
+from goldtrace.errors import DeviceUnavailableError
+from goldtrace.model.spec import RunSpec
+from goldtrace.model.trace import Header
+from goldtrace.recording.recorder import GoldenRun
+
+
+@contextmanager
+def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
+    """Apply and verify the profile of ``spec``, seed every generator and hand out the recorder.
+
+    ``root`` is the directory that the project's lock file and repository are looked for in.
+    Everything process-wide is put back when the block is left.
+
+    Raises:
+        DeviceUnavailableError: this machine has no such device.
+        PinError: a pin is not in force.
+    """
+    require_device(device)
+    with deterministic(spec.profile, device=device, warn_only=spec.warn_only) as pins:
+        seeds = seed_everything(spec.seed)
+
+        def header(data: Mapping[str, Mapping[str, str]]) -> Header:
+            return Header(
+                run=spec.name,
+                device=device,
+                platform=platform_key(spec.profile, device),
+                origin=spec.entry,
+                settings=spec.settings(),
+                spec_digest=spec.digest(),
+                pins=pins,
+                environment=probe_environment(device, root=root),
+                seeds=seeds,
+                data=data,
+                revision=revision(root),
+            )
+
+        yield GoldenRun(
+            name=spec.name, seed=spec.seed, device=device, config=spec.config, header=header
+        )
+
+
+def require_device(device: str) -> None:
+    """Raise ``DeviceUnavailableError`` unless this process can compute on ``device``."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceUnavailableError(
+            "no CUDA device is available",
+            expected="a GPU, its driver and a CUDA build of torch",
+            found=f"torch {torch.__version__}, CUDA build: {torch.version.cuda or 'none'}",
+            hint="run it on a CUDA runner, or choose --golden-device cpu",
+        )
