@@ -1,0 +1,58 @@
+"""What a comparison remarks beside its divergences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from goldtrace.compare.align import align_steps, natural
+from goldtrace.compare.rules import GRAD_NORM, Rules
+from goldtrace.model.scalar import Scalar
+from goldtrace.model.trace import Header, StepRecord, Trace
+
+
+def nan_notes(golden: Trace, current: Trace) -> Iterator[str]:
+    """Every number that is the same NaN in both traces: identical, but worth knowing."""
+    nan: dict[str, list[int]] = {}
+    last: dict[str, int] = {}
+    for pair in align_steps(golden, current):
+        if pair.golden is None or pair.current is None:
+            continue
+        others = _numbers(pair.current)
+        for name, value in _numbers(pair.golden).items():
+            last[name] = pair.number
+            if value.is_nan and value == others.get(name):
+                nan.setdefault(name, []).append(pair.number)
+    for name in sorted(nan, key=natural):
+        steps = nan[name]
+        on = steps[-1] == last[name] and steps[-1] - steps[0] == len(steps) - 1
+        if on:
+            when = f"from step {steps[0]} on"
+        elif len(steps) == 1:
+            when = f"at step {steps[0]}"
+        else:
+            when = f"at {len(steps)} steps, first at step {steps[0]}"
+        yield f"{name} is NaN {when}, as in the golden"
+    for name in sorted(golden.end.metrics, key=natural):
+        value = golden.end.metrics[name]
+        if value.is_nan and value == current.end.metrics.get(name):
+            yield f"metric {name} is NaN, as in the golden"
+
+
+def platform_note(golden: Header, current: Header) -> Iterator[str]:
+    """That the two traces come from different platforms, if they do."""
+    if golden.platform != current.platform:
+        yield f"the golden was recorded on {golden.platform}, this run on {current.platform}"
+
+
+def tolerance_notes(rules: Rules) -> Iterator[str]:
+    """Tolerances that loosen nothing, most likely because a name is misspelt."""
+    for name in rules.unused:
+        yield f"the tolerance for {name} is unused: nothing of that name was recorded"
+
+
+def _numbers(step: StepRecord) -> dict[str, Scalar]:
+    numbers = dict(step.scalars)
+    numbers |= {n: v for n, v in step.hyperparameters.items() if isinstance(v, Scalar)}
+    if step.grad_norm is not None:
+        numbers[GRAD_NORM] = step.grad_norm
+    return numbers
