@@ -11,6 +11,7 @@ PYTHON313 ?= python3.13
 DEVICE ?= cpu
 WORKERS ?= 2
 ARGS ?=
+TESTS ?= tests --ignore tests/packaging
 
 # CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
 ifdef CPU_ONLY
@@ -75,7 +76,7 @@ golden: $(READY)  ## train the reference runs and compare them with their golden
 
 .PHONY: test
 test: $(READY)  ## the tests
-	$(BIN)/pytest tests -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest $(TESTS) -n $(WORKERS) $(ARGS)
 
 .PHONY: golden-update
 golden-update: $(READY)  ## accept what training does now: make golden-update REASON="..."
@@ -96,11 +97,13 @@ format: $(READY)  ## rewrite the sources as ruff likes them
 
 .PHONY: bench
 bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python "$$file"; done
+	$(BIN)/python benchmarks/startup.py
+	@# The recorder's benchmark comes with the recorder.
+	@if test -f benchmarks/recording.py; then $(BIN)/python benchmarks/recording.py; fi
 
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
-	$(BIN)/pytest packaging/test_wheel.py $(ARGS)
+	$(BIN)/pytest tests/packaging $(ARGS)
 
 # Both ends of what pyproject.toml declares.
 .PHONY: test-matrix
@@ -109,15 +112,15 @@ test-matrix: test-oldest test-newest  ## the tests on the oldest and on the newe
 .PHONY: test-oldest
 test-oldest: $(READY)  ## the tests on Python 3.10 with the oldest releases
 	@$(UV) venv --quiet --clear --python $(PYTHON310) .venv-oldest
-	@$(UV) pip install --quiet --python .venv-oldest/bin/python --group dev --editable . --constraints packaging/oldest.txt
-	.venv-oldest/bin/pytest tests -n $(WORKERS) $(ARGS)
+	@$(UV) pip install --quiet --python .venv-oldest/bin/python --group dev --editable . --constraints tests/packaging/oldest.txt
+	.venv-oldest/bin/pytest $(TESTS) -n $(WORKERS) $(ARGS)
 
 .PHONY: test-newest
 test-newest: $(READY)  ## the tests on Python 3.13 with the locked releases
 	@$(UV) venv --quiet --clear --python $(PYTHON313) .venv-newest
 	@$(UV) pip sync --quiet --python .venv-newest/bin/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python .venv-newest/bin/python --no-deps --no-build-isolation --editable .
-	.venv-newest/bin/pytest tests -n $(WORKERS) $(ARGS)
+	.venv-newest/bin/pytest $(TESTS) -n $(WORKERS) $(ARGS)
 
 # Today's releases instead of the locked ones: what the scheduled job runs.
 .PHONY: golden-newest
