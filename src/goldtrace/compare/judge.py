@@ -107,7 +107,9 @@ def _grad_norm(
 
 
 def _both_finite(golden: Scalar | None, current: Scalar | None) -> bool:
-    return all(s is not None and math.isfinite(s.value) for s in (golden, current))
+    if golden is None or current is None or golden.dtype != current.dtype:
+        return False
+    return math.isfinite(golden.value) and math.isfinite(current.value)
 
 
 def _end(golden: End, current: End, rules: Rules) -> Iterator[Divergence]:

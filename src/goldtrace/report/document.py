@@ -1,0 +1,106 @@
+"""The neutral document about a check, ``report.json``: what other programs read.
+
+Its format is published as ``docs/reference/report.schema.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from goldtrace.errors import GoldtraceError
+from goldtrace.model.verdict import Change, Divergence, Rung, RunResult
+
+SCHEMA = 1
+"""The version of the document's format."""
+
+# What a rung alone tells about the cause; where it tells nothing, a diagnosis has to.
+_CLASSES = {
+    Rung.STRUCTURE: "program",
+    Rung.BATCH: "data",
+    Rung.RNG: "rng",
+    Rung.LR: "argument",
+}
+
+
+def to_document(results: Sequence[RunResult]) -> dict[str, Any]:
+    """The results of a check as JSON values, in the order in which they were given."""
+    return {"schema": SCHEMA, "runs": [_run(result) for result in results]}
+
+
+def dump_document(document: dict[str, Any]) -> str:
+    """The document as ASCII JSON text, ending in a newline; never with NaN or Infinity."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _run(result: RunResult) -> dict[str, Any]:
+    comparison = result.comparison
+    first = comparison.first if comparison is not None else None
+    return {
+        "name": result.name,
+        "device": result.device,
+        "platform": result.platform,
+        "verdict": result.verdict.value if result.verdict is not None else None,
+        "exact": result.exact,
+        "passed": result.passed,
+        "equivalent_ulp": _finite(comparison.equivalent_ulp) if comparison is not None else None,
+        "first_divergence": _first(first) if first is not None else None,
+        "environment_changes": [_change(c) for c in comparison.environment_changes]
+        if comparison is not None
+        else [],
+        "steps_compared": comparison.steps_compared if comparison is not None else 0,
+        "divergences": [_divergence(d) for d in comparison.divergences]
+        if comparison is not None
+        else [],
+        "notes": list(comparison.notes) if comparison is not None else [],
+        "error": _error(result.error) if result.error is not None else None,
+        "skipped": result.skipped,
+        "hint": result.hint,
+        "seconds": _finite(result.seconds),
+    }
+
+
+def _first(divergence: Divergence) -> dict[str, Any]:
+    return {
+        "step": divergence.step,
+        "rung": divergence.rung.value,
+        "name": divergence.name,
+        "op": None,
+        "class": "rounding" if divergence.tolerated else _CLASSES.get(divergence.rung),
+    }
+
+
+def _divergence(divergence: Divergence) -> dict[str, Any]:
+    return {
+        "step": divergence.step,
+        "rung": divergence.rung.value,
+        "name": divergence.name,
+        "golden": divergence.golden,
+        "current": divergence.current,
+        "ulp": _finite(divergence.ulp),
+        "tolerated": divergence.tolerated,
+        "note": divergence.note,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {"what": change.what, "golden": change.golden, "now": change.now}
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    if isinstance(error, GoldtraceError):
+        return dict(error.to_json())
+    return {
+        "type": type(error).__name__,
+        "what": str(error),
+        "where": None,
+        "expected": None,
+        "found": None,
+        "hint": None,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

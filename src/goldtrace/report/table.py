@@ -1,0 +1,75 @@
+"""The verdicts of a check as a table for the terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+
+from goldtrace.model.verdict import RunResult, Verdict
+from goldtrace.report.failure import finding
+from goldtrace.report.text import clip, plain
+
+_COLUMNS = 80
+
+
+def render_table(
+    results: Sequence[RunResult],
+    *,
+    width: int | None = None,
+    terminal: bool | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> str:
+    """One line for each result: state, run, device, seconds, finding.
+
+    ``width`` defaults to the terminal's, or 80 columns; ``terminal`` to whether standard output
+    is one. Colours are used on a terminal only, and never under ``NO_COLOR``.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if terminal is None:
+        terminal = sys.stdout.isatty()
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width or (shutil.get_terminal_size().columns if terminal else _COLUMNS),
+        force_terminal=terminal,
+        no_color=bool(environment.get("NO_COLOR")) or not terminal,
+        color_system="standard" if terminal else None,
+        legacy_windows=False,
+        highlight=False,
+        _environ={},
+    )
+    table = Table(box=None, pad_edge=False, show_header=bool(results), header_style="bold")
+    table.add_column("")
+    table.add_column("run", overflow="fold")
+    table.add_column("device")
+    table.add_column("time", justify="right")
+    table.add_column("finding", overflow="fold")
+    for result in results:
+        state, style = _state(result)
+        seconds = "" if result.seconds is None else f"{result.seconds:.1f} s"
+        table.add_row(
+            Text(state, style=style),
+            # Text, not str: names must not be read as rich's markup.
+            Text(clip(result.name, 40)),
+            Text(plain(result.device)),
+            Text(seconds),
+            Text(finding(result)),
+        )
+    console.print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _state(result: RunResult) -> tuple[str, str]:
+    if result.skipped is not None:
+        return "skip", "yellow"
+    if result.verdict is None:
+        return "error", "bold red"
+    if not result.passed:
+        return "FAIL", "bold red"
+    return ("warn", "yellow") if result.verdict is Verdict.ROUNDING else ("pass", "green")

@@ -1,0 +1,8 @@
+"""The faces of a check in a terminal: one failure, one comparison, the table of all runs."""
+
+from __future__ import annotations
+
+from goldtrace.report.failure import headline, next_command, render_comparison, render_failure
+from goldtrace.report.table import render_table
+
+__all__ = ["headline", "next_command", "render_comparison", "render_failure", "render_table"]
