@@ -52,7 +52,7 @@ def launch(
                 [interpreter, "-m", "goldtrace.recording", str(spec_file), str(out)],
                 cwd=root,
                 env={**os.environ, **(environment or {}), **pins},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,16 @@ def import_entry(spec: RunSpec) -> Callable[[GoldenRun], object]:
     return entry  # type: ignore[no-any-return]
 
 
+def end_with_parent() -> None:
+    """End this process as soon as the parent, which holds the other end of stdin, is gone."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="goldtrace-parent-watch", daemon=True).start()
+
+
 def _call(entry: Callable[[GoldenRun], object], run: GoldenRun) -> None:
     try:
         entry(run)
@@ -81,4 +93,5 @@ def _call(entry: Callable[[GoldenRun], object], run: GoldenRun) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,85 @@
+"""What recording costs: steps with and without the recorder, in alternation in one process.
+
+``python benchmarks/recording.py [--steps N] [--most RATIO]`` trains the model of
+``resnet18-cifar10`` twice side by side, from the same weights on the same batches, and prints the
+cost of ``watch`` and ``step`` as a ratio to the bare loop. It starts itself again with the pins of
+``cpu-portable`` in place, and fails when the median overhead is above ``--most``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from goldtrace.determinism import profile_for
+from goldtrace.model.spec import RunSpec
+
+
+def main() -> int:
+    """Measure and print; 1 when recording is too expensive."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=15)
+    parser.add_argument("--most", type=float, default=0.05, help="largest median overhead allowed")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    pins = profile_for("cpu-portable", arguments.device).environment()
+    if any(os.environ.get(name) != value for name, value in pins.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **pins})  # noqa: S606
+    overheads = measure(arguments)
+    median = statistics.median(overheads)
+    print(
+        f"recording the full ladder: median {median:.1%} of a step, "
+        f"{min(overheads):.1%} to {max(overheads):.1%} over {len(overheads)} pairs, "
+        f"batch {arguments.batch}, one thread"
+    )
+    return int(median > arguments.most)
+
+
+def measure(arguments: argparse.Namespace) -> list[float]:
+    """The overhead of each recorded step, relative to the bare step beside it."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from goldtrace.recording import recording
+    from goldtrace.reference.resnet18 import build_model
+
+    def loop(seed: int):  # noqa: ANN202 - a generator of nothing, advanced a step at a time
+        torch.manual_seed(seed)
+        model = build_model(zero_init_residual=False).to(arguments.device)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        images = torch.rand(arguments.batch, 3, 26, 26, device=arguments.device)
+        labels = torch.arange(arguments.batch, device=arguments.device) % 10
+        yield model, optimizer
+        while True:
+            loss = cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            yield loss, (images, labels)
+
+    spec = RunSpec(name="benchmark", entry="benchmark")
+    with recording(spec, arguments.device, root=Path.cwd()) as run:
+        bare, recorded = loop(0), loop(0)
+        next(bare)
+        model, optimizer = next(recorded)
+        run.watch(model=model, optimizer=optimizer)
+        overheads = []
+        for number in range(arguments.steps + 2):
+            began = time.perf_counter()
+            next(bare)
+            between = time.perf_counter()
+            loss, batch = next(recorded)
+            run.step(loss=loss, batch=batch)
+            ended = time.perf_counter()
+            if number >= 2:  # the first steps allocate and compile
+                overheads.append((ended - between) / (between - began) - 1)
+    return overheads
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,42 @@
+"""The command ``goldtrace``: one file a subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from goldtrace import __version__
+from goldtrace.cli import check, data, diff, doctor, record
+from goldtrace.errors import ExitCode, GoldtraceError, RunError
+
+_COMMANDS = (check, record, diff, doctor, data)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status, an ``ExitCode``."""
+    parser = argparse.ArgumentParser(
+        prog="goldtrace",
+        description="Golden training runs: check, record and compare them.",
+        epilog="exit status: 0 pass, 1 drift, 2 usage, 3 golden missing or unusable, 4 inconclusive",
+    )
+    parser.add_argument("--version", action="version", version=f"goldtrace {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_to(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except GoldtraceError as error:
+        if isinstance(error, RunError) and error.traceback:
+            sys.stderr.write(f"{error.traceback}\n")
+        sys.stderr.write(f"goldtrace: {error}\n")
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("goldtrace: interrupted; no golden was changed\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; Python would complain again while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.INCONCLUSIVE)

@@ -1,0 +1,78 @@
+"""``goldtrace check``: run and compare."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from goldtrace.cli import options
+from goldtrace.errors import ExitCode
+from goldtrace.model.verdict import RunResult, Verdict
+
+
+def add_to(commands: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "check",
+        help="train the declared runs and compare them with their goldens",
+        description="Train each declared run in a fresh pinned process and hold its trace against "
+        "the stored golden: what `pytest golden` does, without pytest.",
+        epilog="example: goldtrace check transformer --jobs 2 --json report.json",
+    )
+    options.add_runs(parser)
+    options.add_json(parser)
+    parser.add_argument(
+        "--jobs",
+        type=options.at_least(1),
+        default=1,
+        metavar="N",
+        help="runs side by side (default: 1)",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="a run whose data or device is absent fails too"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Check, show, and answer with the exit status of the worst result."""
+    from goldtrace.report.document import to_document
+    from goldtrace.report.terminal import render_failure, render_table
+    from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow import check, select
+
+    runs = select(arguments.golden_dir, arguments.runs, arguments.device)
+    results = check(
+        runs,
+        store=GoldenStore(arguments.golden_dir),
+        root=options.root_of(arguments.golden_dir),
+        jobs=arguments.jobs,
+        progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
+    )
+    for result in results:
+        if not result.passed and result.skipped is None:
+            print(render_failure(result), end="\n\n")
+    print(render_table(results))
+    options.write_json(arguments.json, to_document(results))
+    return exit_code(results, strict=arguments.strict)
+
+
+def exit_code(results: Iterable[RunResult], *, strict: bool) -> ExitCode:
+    """Drift outweighs a missing golden, which outweighs what couldn't be judged."""
+    codes = {_code(result, strict=strict) for result in results}
+    order = (ExitCode.DRIFT, ExitCode.UNUSABLE, ExitCode.USAGE, ExitCode.INCONCLUSIVE)
+    return next((code for code in order if code in codes), ExitCode.PASS)
+
+
+def _code(result: RunResult, *, strict: bool) -> ExitCode:
+    if result.passed:
+        return ExitCode.PASS
+    if result.skipped is not None:
+        return ExitCode.INCONCLUSIVE if strict else ExitCode.PASS
+    if result.verdict is None:
+        return ExitCode(getattr(result.error, "exit_code", ExitCode.INCONCLUSIVE))
+    if result.verdict in (Verdict.MISSING, Verdict.INCOMPARABLE):
+        return ExitCode.UNUSABLE
+    return ExitCode.DRIFT

@@ -1,0 +1,95 @@
+"""Options that several subcommands share, and where their output goes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from goldtrace.errors import UsageError
+
+DEVICES = ("cpu", "cuda")
+
+
+def devices(text: str) -> tuple[str, ...]:
+    """``cpu,cuda`` as a tuple; an ``argparse`` type."""
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not chosen or not set(chosen) <= set(DEVICES):
+        msg = f"expected a list of {' and '.join(DEVICES)}, found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return chosen
+
+
+def at_least(smallest: int) -> Any:
+    """An ``argparse`` type: a whole number that is not below ``smallest``."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = smallest - 1
+        if value < smallest:
+            msg = f"expected a whole number, {smallest} or more, found {text!r}"
+            raise argparse.ArgumentTypeError(msg)
+        return value
+
+    return number
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """The runs, their directory and the devices."""
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="declared runs; default: all")
+    add_golden_dir(parser)
+    parser.add_argument(
+        "--device",
+        type=devices,
+        default=("cpu",),
+        metavar="cpu,cuda",
+        help="devices to train on (default: cpu)",
+    )
+
+
+def add_golden_dir(parser: argparse.ArgumentParser) -> None:
+    """Where the goldens are."""
+    parser.add_argument(
+        "--golden-dir",
+        type=Path,
+        default=Path("golden"),
+        metavar="DIR",
+        help="the directory of goldens (default: golden)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Where the answer goes as JSON."""
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the answer as JSON, - for standard output"
+    )
+
+
+def write_json(path: Path | None, document: dict[str, Any]) -> None:
+    """Write ``document`` where ``--json`` says, if it says so.
+
+    Raises:
+        UsageError: the file can't be written.
+    """
+    if path is None:
+        return
+    text = json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            "the answer can't be written", where=str(path), found=error.strerror
+        ) from error
+
+
+def root_of(golden_dir: Path) -> Path:
+    """The project's root: the directory that the golden directory is in."""
+    return golden_dir.absolute().parent

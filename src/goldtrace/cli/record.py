@@ -1,0 +1,93 @@
+"""``goldtrace record``: regenerate goldens."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from goldtrace.cli import options
+from goldtrace.errors import ExitCode, UsageError
+
+
+def add_to(commands: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "record",
+        help="train the declared runs and store their traces as goldens",
+        description="Train each run in several fresh processes. If they agree bit for bit, the "
+        "trace becomes the golden and the ledger keeps when, who, why and how far it moved.",
+        epilog="example: goldtrace record transformer --reason 'torch 2.15.0'",
+    )
+    options.add_runs(parser)
+    options.add_json(parser)
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the ledger")
+    parser.add_argument(
+        "--repeat",
+        type=options.at_least(2),
+        default=2,
+        metavar="N",
+        help="fresh processes that must agree (default: 2)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="train and show the plan, write nothing"
+    )
+    parser.add_argument(
+        "--in-ci", action="store_true", help="allow writing although CI is set in the environment"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Record run after run; what was certified before an error stays written."""
+    from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow import record, select
+
+    if not arguments.reason.strip():
+        raise UsageError("an empty reason", expected="--reason 'why the golden moves'")
+    if in_ci() and not (arguments.in_ci or arguments.dry_run):
+        raise UsageError(
+            "goldens aren't written under CI",
+            expected="CI unset in the environment, or --in-ci",
+            hint="goldtrace record … --in-ci",
+        )
+    store = GoldenStore(arguments.golden_dir)
+    rows = []
+    for spec, device in select(arguments.golden_dir, arguments.runs, arguments.device):
+        recorded = record(
+            spec,
+            device,
+            store=store,
+            root=options.root_of(arguments.golden_dir),
+            reason=arguments.reason,
+            repeat=arguments.repeat,
+            dry_run=arguments.dry_run,
+            progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
+        )
+        would = "would be " if arguments.dry_run and recorded.action.value != "unchanged" else ""
+        print(
+            f"{recorded.name}  {recorded.platform}  {would}{recorded.action.value}  "
+            f"({recorded.processes} processes agree)  {recorded.moved}"
+        )
+        rows.append(recorded)
+    document = {
+        "schema": 1,
+        "recorded": [
+            {
+                "name": row.name,
+                "platform": row.platform,
+                "action": row.action.value,
+                "moved": row.moved,
+                "processes": row.processes,
+            }
+            for row in rows
+        ],
+    }
+    options.write_json(arguments.json, document)
+    return ExitCode.PASS
+
+
+def in_ci() -> bool:
+    """Whether the environment says that this is a CI job."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
