@@ -168,7 +168,7 @@ def _commit(run_fd: int, platform: str, files: Mapping[str, bytes]) -> None:
 def _settle(run_fd: int, platform: str) -> None:
     """Finish or clear away what a writer has left behind."""
     leftover = re.compile(re.escape(f".{platform}.writing-") + "[0-9a-f]{8}")
-    present = os.listdir(run_fd)  # noqa: PTH208 - a path knows no descriptors
+    present = os.listdir(run_fd)
     for name in filter(leftover.fullmatch, present):
         _remove(name, run_fd)
     if next_name(platform) in present:
@@ -193,7 +193,7 @@ def _remove(name: str, parent_fd: int) -> None:
     """Remove a directory and all below it, following no link."""
     directory_fd = os.open(name, _DIRECTORY, dir_fd=parent_fd)
     try:
-        for entry in os.listdir(directory_fd):  # noqa: PTH208 - likewise
+        for entry in os.listdir(directory_fd):  # noqa: PTH208 - a path knows no descriptors
             if stat.S_ISDIR(os.lstat(entry, dir_fd=directory_fd).st_mode):
                 _remove(entry, directory_fd)
             else:
