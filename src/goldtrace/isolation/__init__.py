@@ -1,0 +1,1 @@
+"""A pytest in a child process whose pins were in place before its interpreter started."""
