@@ -84,6 +84,24 @@ def load_run(path: Path) -> RunSpec:
     return _Reader(lambda key: f"{shown}:{line_of(text, key)}").spec(name, table)
 
 
+def spec_of_test(name: str, entry: str, arguments: Mapping[str, Any], *, where: str) -> RunSpec:
+    """The run that a test is, from the arguments of its ``golden`` marker.
+
+    They mean what the keys of a ``run.toml`` mean; a tuple does for a list.
+
+    Raises:
+        SpecError: an argument that there is none of, or of another type; ``where`` names the test.
+    """
+    reader = _Reader(lambda _key: where)
+    keys = {key: read for key, read in _KEYS.items() if key != "entry"}
+    reader.known((), arguments, keys)
+    values = {
+        key: keys[key](reader, (key,), list(value) if isinstance(value, tuple) else value)
+        for key, value in arguments.items()
+    }
+    return RunSpec(name=name, entry=entry, kind=RunKind.TEST, **values)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Turns the tables of a declaration into a spec; ``where`` finds the place of a key."""
