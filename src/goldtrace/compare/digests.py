@@ -43,12 +43,12 @@ class Ladder:
         """In words, where to look for the tensors of a rung that has only one digest here."""
         steps = self.named.get(rung, ())
         if not steps:
-            return "digests of single tensors were not recorded"
+            return "single tensors were not recorded"
         if step in steps:
-            return "though the digest of every single tensor agrees"
+            return "though every single tensor agrees"
         near = min(steps, key=lambda number: (abs(number - step), -number))
-        where = "before the first step" if near == INITIAL_STEP else f"at step {near}"
-        return f"tensors are told apart {where}, not here"
+        where = "before step 0" if near == INITIAL_STEP else f"at step {near}"
+        return f"single tensors are compared {where}, not here"
 
 
 def compare_digests(
@@ -106,5 +106,5 @@ def _tensors(
     for place, (name, a, b) in enumerate(differing):
         found = Where(golden.number, rung, name).differs(a, b)
         if place == 0 and len(names) > 1 and found.note is None:
-            found = replace(found, note=f"{len(differing)} of {len(names)} differ")
+            found = replace(found, note=f"{len(differing)} of {len(names)} tensors differ")
         yield found

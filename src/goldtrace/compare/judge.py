@@ -44,6 +44,7 @@ def compare_traces(
         if pair.golden is not None and pair.current is not None:
             found += _step(pair.golden, pair.current, rules)
             found += compare_digests(pair.golden, pair.current, rules, ladder)
+            found += _grad_norm(pair.golden, pair.current, rules)
     found += _end(golden.end, current.end, rules)
     found.sort(key=_cause)
     kept = _bounded(found)
@@ -89,18 +90,16 @@ def _step(golden: StepRecord, current: StepRecord, rules: Rules) -> Iterator[Div
         allowed = rules.for_hyperparameter(name)
         if found := compare_scalars(Where(step, Rung.LR, name), a, b, tolerance=allowed):
             yield found
-    yield from _grad_norm(step, golden.grad_norm, current.grad_norm, rules)
 
 
-def _grad_norm(
-    step: int, golden: Scalar | None, current: Scalar | None, rules: Rules
-) -> Iterator[Divergence]:
+def _grad_norm(golden: StepRecord, current: StepRecord, rules: Rules) -> Iterator[Divergence]:
+    left, right = golden.grad_norm, current.grad_norm
     allowed = rules.for_grad_norm()
-    where = Where(step, Rung.GRADIENTS, GRAD_NORM)
-    found = compare_scalars(where, golden, current, tolerance=allowed)
+    where = Where(golden.number, Rung.GRADIENTS, GRAD_NORM)
+    found = compare_scalars(where, left, right, tolerance=allowed)
     if found is None:
         return
-    if allowed is None and rules.excuses(Rung.GRADIENTS) and _both_finite(golden, current):
+    if allowed is None and rules.excuses(Rung.GRADIENTS) and _both_finite(left, right):
         # Excused like the gradients that it sums up; a NaN or an infinity says that they broke.
         found = replace(found, tolerated=True)
     yield found

@@ -3,191 +3,273 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from goldtrace.errors import GoldtraceError, RunError
 from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
-from goldtrace.report.text import clip, count_of, pad, plain, shown, step_name, ulps
+from goldtrace.report.text import at, clip, count_of, distance, is_digest, pad, plain, since
 
 HEIGHT = 24
 """The lines of the smallest screen that a failure must fit."""
 
-_TENSORS = 5  # at the first rung; more don't help anybody to find the cause
-_CHANGES = 5
+WIDTH = 80
+"""The columns of the same screen."""
+
+_STATE = (Rung.GRADIENTS, Rung.OPTIMIZER, Rung.WEIGHTS, Rung.BUFFERS)
+_LABEL = 11  # columns before the text of a line
+_HEADLINES = 2
+_FIRST = 5  # lines about the first difference; more don't help anybody to find the cause
+_METRICS = 2
+_CHANGES = 4
 _NOTES = 3
-_LABEL = 10  # columns of "   then   " before the text of a line
+_TRACEBACK = 10
+_UNCHANGED = "nothing: packages, settings, pins and machine are the golden's"
 
 
-def render_failure(result: RunResult, *, width: int = 80) -> str:
+def render_failure(result: RunResult, *, width: int = WIDTH) -> str:
     """What a red check says about one run, in at most ``HEIGHT`` lines of ``width`` columns.
 
     The first line names the run, its device, the verdict and the first difference; then come the
-    values there, where the difference went, what else differs around the run, and the next command.
+    values there, where it led, what else differs around the run, and the next command, which is
+    never shortened: it is there to be copied.
     """
-    lines = [clip(headline(result), width)]
+    lines = _headlines(result, width)
     if result.error is not None:
         lines += _error(result.error, width)
-    if result.comparison is not None:
-        lines += _evidence(result.comparison, width, tensors=_TENSORS)
-        lines += _changes(result.comparison.environment_changes, width, limit=_CHANGES)
-        lines += _labelled("note", _few(result.comparison.notes, _NOTES), width)
+    if (comparison := result.comparison) is not None:
+        if comparison.first is not None:
+            lines += ["", *_evidence(comparison, comparison.first, width)]
+            changes = _changes(comparison.environment_changes)
+            lines += _labelled("changed", changes or [_UNCHANGED], width, limit=_CHANGES)
+        lines += _labelled("note", _remarks(result), width, limit=_NOTES)
     if result.exact and result.verdict is Verdict.ROUNDING:
         lines += _labelled("note", ["exact = true: this run allows no rounding"], width)
     lines = lines[: HEIGHT - 1]
-    # The command is meant to be copied: never shortened.
-    if (hint := next_command(result)) is not None:
-        lines.append(pad("  next", _LABEL) + plain(hint))
+    if (command := next_command(result)) is not None:
+        # A command that replaces the golden must not read like the repair.
+        accepts = result.verdict in (Verdict.DRIFT, Verdict.ROUNDING) and (
+            "goldtrace record" in command or "--golden-update" in command
+        )
+        lines.append(pad("  if meant" if accepts else "  next", _LABEL) + plain(command))
     return "\n".join(line.rstrip() for line in lines)
 
 
+def render_comparison(result: RunResult, *, width: int = WIDTH, limit: int = 40) -> str:
+    """Two traces held against each other, for ``goldtrace diff``: at most ``limit`` differences."""
+    lines = _headlines(result, width)
+    comparison = result.comparison
+    if comparison is None:
+        return "\n".join(lines)
+    changes = _changes(comparison.environment_changes)
+    lines += _labelled("changed", changes, width, limit=limit)
+    lines += _labelled("note", _remarks(result), width, limit=limit)
+    step: object = ()
+    told: set[str | None] = set()
+    for divergence in comparison.divergences[:limit]:
+        if divergence.step != step:
+            step = divergence.step
+            lines += ["", at(divergence.step).removeprefix("at ").removeprefix("the ")]
+        mark = "~ " if divergence.tolerated else "  "
+        if divergence.note in told and divergence.golden is not None:
+            divergence = replace(divergence, note=None)  # noqa: PLW2901 - shown, not kept
+        told.add(divergence.note)
+        lines += [mark + line for line in _values(divergence, width - 2)]
+    left_out = len(comparison.divergences) - limit
+    if left_out > 0:
+        lines += ["", f"and {count_of(left_out, 'further difference')}"]
+    if any(divergence.tolerated for divergence in comparison.divergences[:limit]):
+        lines += ["", "~ within tolerance"]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _headlines(result: RunResult, width: int) -> list[str]:
+    """The headline on one line, or on two where it is long."""
+    who = f"{clip(result.name, width // 2)} [{clip(result.device, 8)}]: "
+    lines = textwrap.wrap(who + finding(result), width, subsequent_indent="  ")
+    if len(lines) > _HEADLINES:
+        lines[_HEADLINES - 1 :] = [" ".join(["", *map(str.strip, lines[_HEADLINES - 1 :])])]
+    return [clip(line, width) for line in lines]
+
+
 def headline(result: RunResult) -> str:
-    """The finding in one line."""
+    """The finding in one line, as for pytest's short summary."""
     return f"{plain(result.name)} [{plain(result.device)}]: {finding(result)}"
 
 
 def finding(result: RunResult) -> str:
     """The verdict and what it rests on, without the name of the run."""
+    verdict, comparison = result.verdict, result.comparison
     if result.skipped is not None:
-        return f"skipped: {plain(result.skipped)}"
-    if result.verdict is None:
-        return f"not judged: {plain(_what(result.error))}"
-    if result.verdict is Verdict.MISSING:
-        where = f" for {plain(result.platform)}" if result.platform else ""
-        return f"no golden{where}"
-    comparison = result.comparison
-    if comparison is None:
-        return f"{result.verdict.value}"
-    if comparison.first is None:
-        steps = count_of(comparison.steps_compared, "step")
-        return f"{result.verdict.value}, {steps} compared"
-    return f"{result.verdict.value} from {_place(comparison.first)}"
+        text = f"skipped: {result.skipped}"
+    elif verdict is None or result.error is not None:
+        text = f"{verdict.value if verdict else 'error'}: {_what(result.error)}"
+    elif verdict is Verdict.MISSING:
+        text = f"no golden for {result.platform}" if result.platform else "no golden"
+    elif comparison is None:
+        text = verdict.value
+    elif verdict is Verdict.INCOMPARABLE:
+        text = f"{verdict.value}: {(*comparison.notes, 'no reason was given')[0]}"
+    elif comparison.first is None:
+        text = f"{verdict.value}, {count_of(comparison.steps_compared, 'step')} compared"
+    else:
+        more = _beside_first(comparison, comparison.first)
+        text = f"{verdict.value} {describe_divergence(comparison.first, more=more)}"
+    return plain(text)
 
 
-def render_comparison(
-    comparison: Comparison, *, golden: str, current: str, width: int = 80, limit: int = 40
-) -> str:
-    """Two traces held against each other, for ``goldtrace diff``.
+def describe_divergence(divergence: Divergence, *, more: int = 0) -> str:
+    """Where and what, in one line: ``from step 7: group0.lr 0.1 → 0.1001``.
 
-    ``golden`` and ``current`` are the names under which the reader knows the two; at most
-    ``limit`` differences are listed.
+    ``more`` counts further tensors at the same step and rung.
     """
-    steps = count_of(comparison.steps_compared, "step")
-    lines = [
-        clip(f"{comparison.verdict.value}, {steps} compared", width),
-        *_labelled("golden", [golden], width),
-        *_labelled("current", [current], width),
-    ]
-    if comparison.divergences:
-        lines.append("")
-        step: object = ()
-        for divergence in comparison.divergences[:limit]:
-            if divergence.step != step:
-                step = divergence.step
-                lines.append(f"  {step_name(divergence.step)}")
-            lines.append(clip(f"    {_values(divergence)}", width))
-        left_out = len(comparison.divergences) - limit
-        if left_out > 0:
-            lines.append(f"    and {count_of(left_out, 'further difference')}")
-        lines.append("")
-    lines += _changes(comparison.environment_changes, width, limit=limit)
-    lines += _labelled("note", comparison.notes, width)
-    return "\n".join(line.rstrip() for line in lines)
+    where = since(divergence.step)
+    if _is_lack_of_steps(divergence):
+        return plain(f"{where}: {divergence.note}")
+    rung = divergence.rung.value
+    speaks = divergence.name in (rung, f"final {rung}", "samples")
+    speaks |= divergence.rung in (Rung.LR, Rung.METRIC, Rung.LOSS)
+    link = " of " if divergence.rung in _STATE else " "
+    text = divergence.name if speaks else f"{rung}{link}{divergence.name}"
+    if more:
+        text += f" and {more:,} more"
+    if divergence.ulp is not None:
+        text += f" {divergence.golden} → {divergence.current}"
+    return plain(f"{where}: {text}")
 
 
 def next_command(result: RunResult) -> str | None:
-    """What to type next: the workflow's hint, or how to accept what is meant."""
+    """What to do next: the workflow's hint, the error's, or how to write the golden."""
     if result.hint is not None:
         return result.hint
+    if isinstance(result.error, GoldtraceError) and result.error.hint is not None:
+        return result.error.hint
     if result.passed or result.verdict is None:
         return None
-    name = shlex.quote(plain(result.name))
-    if result.verdict is Verdict.MISSING:
-        return f'goldtrace record {name} --reason "first golden"'
-    return f'if you meant this: goldtrace record {name} --reason "…"'
+    return f"goldtrace record {shlex.quote(plain(result.name))} --reason '…'"
 
 
-def _evidence(comparison: Comparison, width: int, *, tensors: int) -> Iterator[str]:
-    first = comparison.first
-    if first is None:
-        return
-    yield ""
-    same = [
-        d
+def _remarks(result: RunResult) -> tuple[str, ...]:
+    """The notes that the headline doesn't hold already."""
+    notes = result.comparison.notes if result.comparison is not None else ()
+    return notes[1:] if result.verdict is Verdict.INCOMPARABLE and result.error is None else notes
+
+
+def _beside_first(comparison: Comparison, first: Divergence) -> int:
+    return sum(
+        1
         for d in comparison.divergences
-        if d.step == first.step and d.rung is first.rung and d.tolerated == first.tolerated
-    ]
-    yield from _labelled("first", [_values(d) for d in same[:tensors]], width)
-    if len(same) > tensors:
-        yield from _labelled("", [f"and {len(same) - tensors:,} more at this rung"], width)
-    yield from _labelled("then", _spread(comparison, first), width)
-    yield from _labelled("last", _outcome(comparison, first), width)
+        if d is not first
+        and (d.step, d.rung, d.tolerated) == (first.step, first.rung, first.tolerated)
+        and is_digest(d.golden or d.current)
+    )
 
 
-def _spread(comparison: Comparison, first: Divergence) -> list[str]:
+def _is_lack_of_steps(divergence: Divergence) -> bool:
+    return divergence.rung is Rung.STRUCTURE and divergence.name == "step" and bool(divergence.note)
+
+
+def _evidence(comparison: Comparison, first: Divergence, width: int) -> Iterator[str]:
+    room = width - _LABEL
+    judged = [d for d in comparison.divergences if d.tolerated == first.tolerated]
+    same = [d for d in judged if d.step == first.step and d.rung is first.rung]
+    lines = [line for d in same[:_FIRST] for line in _values(d, room)]
+    if len(same) > _FIRST or len(lines) > _FIRST:
+        shown = _values(same[0], room)
+        several = 1
+        while several < len(same) and len(shown) + len(_values(same[several], room)) < _FIRST:
+            shown += _values(same[several], room)
+            several += 1
+        lines = [*shown, f"and {len(same) - several:,} more"] if several < len(same) else shown
+    yield from _labelled("first", lines, width)
+    yield from _labelled("then", _spread(judged, first), width, limit=2)
+    yield from _labelled("end", _outcome(comparison, first, room), width)
+
+
+def _spread(judged: list[Divergence], first: Divergence) -> list[str]:
     """Which rungs differ afterwards, each from where on."""
     seen = {first.rung}
     places: dict[int | None, list[str]] = {}
-    for divergence in comparison.divergences:
-        if divergence.rung not in seen and divergence.tolerated == first.tolerated:
+    for divergence in judged:
+        if divergence.rung not in seen:
             seen.add(divergence.rung)
             places.setdefault(divergence.step, []).append(divergence.rung.value)
-    return [f"{', '.join(rungs)} from {step_name(step)}" for step, rungs in places.items()]
-
-
-def _outcome(comparison: Comparison, first: Divergence) -> list[str]:
-    """Where it led: the last loss that differs and the metrics of the end."""
-    losses = [d for d in comparison.divergences if d.rung is Rung.LOSS]
-    metrics = [d for d in comparison.divergences if d.rung is Rung.METRIC and d.step is None]
-    return [
-        f"{_values(d)} at {step_name(d.step)}" for d in [*losses[-1:], *metrics[:3]] if d != first
+    stretches = [
+        f"{', '.join(rungs)} {'in the same step' if step == first.step else since(step)}"
+        for step, rungs in places.items()
     ]
+    return ["; ".join(stretches)] if stretches else []
 
 
-def _place(divergence: Divergence) -> str:
-    name, rung = plain(divergence.name), divergence.rung.value
-    what = rung if name == rung else f"{rung} {name}"
-    return f"{step_name(divergence.step)}, {what}"
+def _outcome(comparison: Comparison, first: Divergence, room: int) -> list[str]:
+    """Where it led: the last loss that differs, and metrics of the end."""
+    losses = [d for d in comparison.divergences if d.rung is Rung.LOSS and d is not first]
+    metrics = [d for d in comparison.divergences if d.rung is Rung.METRIC and d.step is None]
+    lines = [f"{line}  {at(d.step)}" for d in losses[-1:] for line in _values(d, room - 12)[:1]]
+    return lines + [_values(d, room)[0] for d in metrics[:_METRICS] if d is not first]
 
 
-def _values(divergence: Divergence) -> str:
-    """``loss 2.302585 → 2.302601, 67 ulp (note)``."""
-    text = f"{plain(divergence.name)}  {shown(divergence.golden)} → {shown(divergence.current)}"
-    if divergence.ulp is not None:
-        text += f"  {ulps(divergence.ulp)}"
-    if divergence.note is not None:
-        text += f"  ({plain(divergence.note)})"
-    return text
+def _values(divergence: Divergence, room: int) -> list[str]:
+    """What a reader is told of one difference: one line, or three where that is too long."""
+    golden, current = divergence.golden, divergence.current
+    if _is_lack_of_steps(divergence):
+        return [clip(divergence.note or "", room)]
+    note = f"  ({plain(divergence.note)})" if divergence.note is not None else ""
+    if is_digest(golden) or is_digest(current):
+        one_sided = golden is None or current is None
+        return [_beside(divergence.name, note if one_sided else f"differs{note}", room)]
+    values = f"{_or_none(golden)} → {_or_none(current)}"
+    if divergence.ulp is not None and golden is not None and current is not None:
+        values += f"  {distance(golden, current, divergence.ulp)}"
+    if len(values) <= room // 2 or len(divergence.name) + len(values) + 2 <= room:
+        return [_beside(divergence.name, values + note, room)]
+    sides = [f"  golden  {_or_none(golden)}", f"  now     {_or_none(current)}"]
+    return [clip(line, room) for line in (plain(divergence.name) + note, *sides)]
 
 
-def _changes(changes: tuple[Change, ...], width: int, *, limit: int) -> Iterator[str]:
-    texts = [f"{plain(c.what)} {_or_none(c.golden)} → {_or_none(c.now)}" for c in changes[:limit]]
-    if len(changes) > limit:
-        texts.append(f"and {len(changes) - limit:,} more")
-    yield from _labelled("changed", texts, width)
+def _beside(name: str, text: str, room: int) -> str:
+    """A name, shortened if need be, and what is said of it."""
+    return clip(f"{clip(name, max(room // 3, room - len(text) - 2))}  {text.lstrip()}", room)
+
+
+def _changes(changes: Iterable[Change]) -> list[str]:
+    return [f"{plain(c.what)} {_or_none(c.golden)} → {_or_none(c.now)}" for c in changes]
 
 
 def _or_none(value: str | None) -> str:
-    return "none" if value is None else shown(value)
+    if value is None:
+        return "none"
+    return value[:12] if is_digest(value) else plain(value)
 
 
 def _error(error: Exception, width: int) -> Iterator[str]:
-    for line in str(error).splitlines()[1:12]:
-        yield clip(line, width)
+    if isinstance(error, GoldtraceError):
+        for label in ("where", "expected", "found"):
+            if (text := getattr(error, label)) is not None:
+                yield from _labelled(label, text.splitlines(), width, limit=3)
+    if isinstance(error, RunError) and error.traceback:
+        yield ""
+        for line in error.traceback.rstrip().splitlines()[-_TRACEBACK:]:
+            yield clip("  " + line, width)
+        yield ""
 
 
 def _what(error: Exception | None) -> str:
     if error is None:
-        return "no reason was given"
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+        return "no verdict and no reason"
+    text = error.what if isinstance(error, GoldtraceError) else str(error)
+    return text or type(error).__name__
 
 
-def _labelled(label: str, texts: Iterable[str], width: int) -> Iterator[str]:
+def _labelled(
+    label: str, texts: Iterable[str], width: int, *, limit: int | None = None
+) -> Iterator[str]:
+    """Texts under one label, wrapped to the width; at most ``limit`` of them, and then how many."""
+    texts = list(texts)
+    if limit is not None and len(texts) > limit:
+        texts[limit - 1 :] = [f"and {len(texts) - limit + 1:,} more"]
     for text in texts:
-        yield clip(pad(f"  {label}", _LABEL) + plain(text), width)
-        label = ""
-
-
-def _few(texts: tuple[str, ...], limit: int) -> list[str]:
-    if len(texts) <= limit:
-        return list(texts)
-    return [*texts[:limit], f"and {count_of(len(texts) - limit, 'further note')}"]
+        for line in textwrap.wrap(plain(text), width - _LABEL) or [""]:
+            yield pad(f"  {label}", _LABEL) + clip(line, width - _LABEL)
+            label = ""

@@ -6,13 +6,14 @@ import io
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from goldtrace.model.verdict import RunResult, Verdict
 from goldtrace.report.failure import finding
-from goldtrace.report.text import clip, plain
+from goldtrace.report.text import clip, count_of, plain
 
-_COLUMNS = 80
+_LOG = 160  # columns, where nothing says how wide the reader's log is
 
 
 def render_table(
@@ -24,7 +25,7 @@ def render_table(
 ) -> str:
     """One line for each result: state, run, device, seconds, finding.
 
-    ``width`` defaults to the terminal's, or 80 columns; ``terminal`` to whether standard output
+    ``width`` defaults to the terminal's, or ``COLUMNS``; ``terminal`` to whether standard output
     is one. Colours are used on a terminal only, and never under ``NO_COLOR``.
     """
     from rich.console import Console
@@ -36,7 +37,7 @@ def render_table(
     out = io.StringIO()
     console = Console(
         file=out,
-        width=width or (shutil.get_terminal_size().columns if terminal else _COLUMNS),
+        width=width or shutil.get_terminal_size((_LOG, 24)).columns,
         force_terminal=terminal,
         no_color=bool(environment.get("NO_COLOR")) or not terminal,
         color_system="standard" if terminal else None,
@@ -62,7 +63,22 @@ def render_table(
             Text(finding(result)),
         )
     console.print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    return "\n".join([*lines, "", _summary(results)])
+
+
+def _summary(results: Sequence[RunResult]) -> str:
+    """``3 runs: 2 passed, 1 failed``."""
+    counts = Counter(_state(result)[0] for result in results)
+    words = {
+        "pass": "passed",
+        "warn": "passed with rounding",
+        "FAIL": "failed",
+        "error": "not judged",
+        "skip": "skipped",
+    }
+    parts = [f"{counts[state]} {word}" for state, word in words.items() if counts[state]]
+    return f"{count_of(len(results), 'run')}: {', '.join(parts) or 'nothing was checked'}"
 
 
 def _state(result: RunResult) -> tuple[str, str]:

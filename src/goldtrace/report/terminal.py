@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from goldtrace.report.failure import headline, next_command, render_comparison, render_failure
+from goldtrace.report.failure import (
+    describe_divergence,
+    headline,
+    next_command,
+    render_comparison,
+    render_failure,
+)
 from goldtrace.report.table import render_table
 
-__all__ = ["headline", "next_command", "render_comparison", "render_failure", "render_table"]
+__all__ = [
+    "describe_divergence",
+    "headline",
+    "next_command",
+    "render_comparison",
+    "render_failure",
+    "render_table",
+]

@@ -10,9 +10,10 @@ import re
 import unicodedata
 
 _DIGEST = re.compile(r"[0-9a-f]{24,}")
-_DIGEST_SHOWN = 12
 _ELLIPSIS = "…"
-_EXACT = 1e5  # up to here a whole number of ulps reads better than a power of ten
+_FAR = 1e5  # ulps; above, a power of ten and a percentage read better than the whole number
+_NOTABLE = 1e-3  # per cent
+_MANIFOLD = 1e4  # per cent; above, a percentage says less than the two numbers
 
 
 def plain(text: str) -> str:
@@ -41,29 +42,33 @@ def pad(text: str, width: int) -> str:
     return text + " " * max(0, width - width_of(text))
 
 
-def shown(value: str | None) -> str:
-    """A recorded value for a reader: digests by their first characters, what is absent in words."""
-    if value is None:
-        return "nothing"
-    if _DIGEST.fullmatch(value):
-        return value[:_DIGEST_SHOWN]
-    return plain(value)
+def is_digest(value: str | None) -> bool:
+    """Whether a recorded value is a digest, which tells a reader nothing."""
+    return value is not None and _DIGEST.fullmatch(value) is not None
 
 
-def ulps(count: float) -> str:
-    """A distance in units in the last place, to about three digits."""
-    if count < 1:
-        return f"{count:.2g} ulp"
-    if count < _EXACT:
-        return f"{count:,.0f} ulp"
-    return f"{count:.1e} ulp".replace("e+0", "e").replace("e+", "e")
+def distance(golden: str, current: str, ulp: float) -> str:
+    """How far apart two numbers are: in ulp, and relatively where they are far apart."""
+    if ulp < _FAR:
+        return f"{ulp:.2g} ulp" if ulp < 1 else f"{ulp:,.0f} ulp"
+    text = f"{ulp:.1e} ulp".replace("e+0", "e").replace("e+", "e")
+    reference = float(golden)
+    if reference == 0:
+        return text
+    percent = 100 * (float(current) - reference) / abs(reference)
+    return f"{percent:+.3g} %, {text}" if _NOTABLE <= abs(percent) < _MANIFOLD else text
 
 
-def step_name(step: int | None) -> str:
-    """``step 7``, or in words what comes before the first step and after the last."""
+def since(step: int | None) -> str:
+    """``from step 7``, or in words what comes before the first step and after the last."""
     if step is None:
-        return "end of run"
-    return "before step 0" if step < 0 else f"step {step}"
+        return "at the end"
+    return "before step 0" if step < 0 else f"from step {step}"
+
+
+def at(step: int | None) -> str:
+    """``at step 7``, or in words what comes before the first step and after the last."""
+    return since(step).replace("from ", "at ")
 
 
 def count_of(number: int, noun: str) -> str:
