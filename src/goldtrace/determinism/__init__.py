@@ -1,0 +1,27 @@
+"""Pins and seeds: what makes two executions of one run give the same bits."""
+
+from __future__ import annotations
+
+from goldtrace.determinism.context import deterministic
+from goldtrace.determinism.profiles import PROFILES, Pin, PinKind, Profile, profile_for
+from goldtrace.determinism.seeding import (
+    generator,
+    register_generator,
+    rng_states,
+    seed_everything,
+    seed_worker,
+)
+
+__all__ = [
+    "PROFILES",
+    "Pin",
+    "PinKind",
+    "Profile",
+    "deterministic",
+    "generator",
+    "profile_for",
+    "register_generator",
+    "rng_states",
+    "seed_everything",
+    "seed_worker",
+]

@@ -1,0 +1,90 @@
+"""Pins put in force, verified, and taken back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from goldtrace.determinism.profiles import PinKind, profile_for
+from goldtrace.determinism.startup import not_in_force, verify_environment
+from goldtrace.determinism.switches import EFFECTS, SWITCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from goldtrace.determinism.profiles import Pin, Profile
+
+_ALGORITHMS = "torch.use_deterministic_algorithms"
+
+
+@contextlib.contextmanager
+def deterministic(
+    profile: str = "cpu-portable", *, device: str = "cpu", warn_only: bool = False
+) -> Iterator[Mapping[str, str]]:
+    """Run the body under a profile and yield the pins that were verified to be in force.
+
+    Environment pins are only verified, because they have to stand before Python starts; torch's
+    switches and thread counts are set, read back, and restored on the way out, whatever happened
+    in the body. The number of inter-op threads is left alone: torch lets it be set once in a
+    process and never again, and it decides which operators run side by side, not what they
+    compute. ``warn_only`` makes operators without a deterministic kernel warn instead of raise.
+
+    A pin that the body changed is an error too, so that no trace claims a pin that did not hold.
+
+    Raises:
+        PinError: a pin is not in force, on the way in or at the end of the body.
+        SpecError: no profile has this name.
+    """
+    chosen = profile_for(profile, device)
+    if warn_only:
+        chosen = _warning_only(chosen)
+    verify_environment(chosen)
+    with contextlib.ExitStack() as undo:
+        _apply(chosen, undo)
+        yield MappingProxyType(verify(chosen))
+        verify(chosen, hint="the code of the run changed it: leave it as it is within a golden run")
+
+
+def verify(profile: Profile, *, hint: str | None = None) -> dict[str, str]:
+    """The recorded pins of a profile with their values, read back from where they take effect.
+
+    Raises:
+        PinError: the first pin that does not hold.
+    """
+    import torch
+
+    verify_environment(profile)
+    values: dict[str, str] = {}
+    for pin in profile.pins:
+        found = _found(pin, torch)
+        if found is not None and found != pin.value:
+            raise not_in_force(pin, profile, found, hint=hint)
+        if pin.recorded:
+            values[pin.name] = pin.value
+    return values
+
+
+def _found(pin: Pin, torch: Any) -> str | None:
+    if pin.kind is PinKind.ENV:
+        return pin.value  # verify_environment has seen it
+    if pin.kind is PinKind.EFFECT:
+        return EFFECTS[pin.name](torch)
+    return SWITCHES[pin.name].read(torch)
+
+
+def _apply(profile: Profile, undo: contextlib.ExitStack) -> None:
+    import torch
+
+    for pin in profile.pins:
+        if pin.kind in (PinKind.TORCH, PinKind.THREADS):
+            undo.callback(SWITCHES[pin.name].put(torch, pin.value))
+
+
+def _warning_only(profile: Profile) -> Profile:
+    pins = tuple(
+        dataclasses.replace(pin, value="warn") if pin.name == _ALGORITHMS else pin
+        for pin in profile.pins
+    )
+    return dataclasses.replace(profile, pins=pins)
