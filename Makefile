@@ -11,10 +11,11 @@ PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python3.1
 DEVICE ?= cpu
 WORKERS ?= 2
 ARGS ?=
+CPU_ONLY ?=
 TESTS ?= tests --ignore tests/packaging
 
 # CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
-ifdef CPU_ONLY
+ifneq ($(filter-out 0,$(CPU_ONLY)),)
 VENV := .venv-cpu
 INSTALL := install-cpu-only
 else
@@ -40,15 +41,14 @@ environment: $(READY)  ## build .venv from the hash-locked requirements, if they
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'goldtrace needs Python 3.10 or newer: make PYTHON=python3.x ...' >&2; exit 1; }
-	@# An environment of another Python, or one whose making was cut short, is made anew.
-	@test -x $(UV) && test "$$($(BIN)/python -VV)" = "$$($(PYTHON) -VV)" || $(MAKE) --no-print-directory bootstrap
-	@$(MAKE) --no-print-directory $(INSTALL)
+	@# An environment of another Python is made anew.
+	@test "$$($(BIN)/python -VV 2>/dev/null)" = "$$($(PYTHON) -VV)" || rm -f $(UV)
+	@$(MAKE) --no-print-directory $(UV) $(INSTALL)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # uv comes from the lock as well: pip checks the hashes of its entry.
-.PHONY: bootstrap
-bootstrap:
+$(UV):
 	@$(PYTHON) -c 'import ensurepip' || { echo '$(PYTHON) lacks ensurepip: install the package of your system for Python venvs' >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
 	@awk '/^[^ #]/ { wanted = /^uv==/ } wanted && !/^ *#/' requirements.lock > $(VENV)/uv.txt
@@ -62,8 +62,7 @@ install-cpu-only:
 	@$(UV) pip install --quiet --python $(BIN)/python --torch-backend cpu --no-verify-hashes --constraints requirements.lock --group dev --requirements pyproject.toml
 
 .PHONY: lock
-lock: ## lock the newest releases that work together (then: make test golden)
-	@test -x $(UV) || $(MAKE) --no-print-directory bootstrap
+lock: | $(UV)  ## lock the newest releases that work together (then: make test golden)
 	$(UV) pip compile pyproject.toml --extra cuda --group dev --upgrade --universal --python-version 3.10 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --quiet --output-file requirements.lock
@@ -110,13 +109,13 @@ test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelate
 test-matrix: test-oldest test-newest  ## the tests on the oldest and on the newest Python and torch
 
 .PHONY: test-oldest
-test-oldest: $(READY)  ## the tests on Python 3.10 with the oldest releases
+test-oldest: | $(UV)  ## the tests on Python 3.10 with the oldest releases
 	@$(UV) venv --quiet --clear --python $(PYTHON310) .venv-oldest
 	@$(UV) pip install --quiet --python .venv-oldest/bin/python --group dev --editable . --constraints tests/packaging/oldest.txt
 	.venv-oldest/bin/pytest $(TESTS) -n $(WORKERS) $(ARGS)
 
 .PHONY: test-newest
-test-newest: $(READY)  ## the tests on Python 3.13 with the locked releases
+test-newest: | $(UV)  ## the tests on Python 3.13 with the locked releases
 	@$(UV) venv --quiet --clear --python $(PYTHON313) .venv-newest
 	@$(UV) pip sync --quiet --python .venv-newest/bin/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python .venv-newest/bin/python --no-deps --no-build-isolation --editable .
@@ -124,7 +123,7 @@ test-newest: $(READY)  ## the tests on Python 3.13 with the locked releases
 
 # Today's releases instead of the locked ones: what the scheduled job runs.
 .PHONY: golden-newest
-golden-newest: $(READY)  ## the golden suite on today's newest releases
+golden-newest: | $(UV)  ## the golden suite on today's newest releases
 	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-today
 	@$(UV) pip install --quiet --python .venv-today/bin/python --upgrade --editable .
 	.venv-today/bin/pytest golden --golden-device $(DEVICE) --golden-report golden-report $(ARGS)

@@ -27,6 +27,7 @@ def example_of(page: str) -> str:
     """The block of Python that defines a test."""
     text = (ROOT / page).read_text(encoding="utf-8")
     found = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    example: str
     (example,) = (block for block in found if "def test_training(golden_run)" in block)
     return example
 
