@@ -48,20 +48,25 @@ class Probe:
         self._noise = noise
         self._parameters: list[torch.Tensor] = []
 
+    # The interface of goldtrace.GoldenRun, as far as the reference runs use it.
+
     def watch(self, *, model: Any, optimizer: Any, **_: Any) -> None:
+        """Note the initial weights, and hook the noise in."""
         self._parameters = list(model.parameters())
         self._keep()
         if self._noise is not None:
             optimizer.register_step_pre_hook(self._perturber(self._noise))
 
     def step(self, *, loss: torch.Tensor, **_: Any) -> None:
+        """Note the loss and the weights after the step."""
         self.losses.append(loss.item())
         self._keep()
 
     def data(self, *_: Any) -> None:
-        pass
+        """Data is not looked at."""
 
     def metric(self, **values: Any) -> None:
+        """Note the figures of the whole run."""
         self.metrics = {name: float(value) for name, value in values.items()}
 
     def _keep(self) -> None:
@@ -82,6 +87,7 @@ class Probe:
 
 
 def run(declared: Mapping[str, Any], *, noise: int | None) -> Probe:
+    """Train once; ``noise`` seeds the perturbation of the gradients."""
     module, _, function = declared["entry"].partition(":")
     probe = Probe(declared, noise=noise)
     with deterministic(declared.get("profile", "cpu-portable")):
@@ -92,22 +98,24 @@ def run(declared: Mapping[str, Any], *, noise: int | None) -> Probe:
 
 def spread(golden: Probe, noisy: Probe, step: int) -> float:
     """The median over tensors of the difference of weights, as a share of the way they went."""
-    shares = []
+    shares: list[float] = []
     for start, there, here in zip(
         golden.weights[0], golden.weights[step], noisy.weights[step], strict=True
     ):
-        way = (there - start).norm().item()
+        way = float((there - start).norm())
         if way:
-            shares.append((here - there).norm().item() / way)
+            shares.append(float((here - there).norm()) / way)
     return statistics.median(shares)
 
 
 def overridden(config: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
+    """The config with ``KEY=VALUE`` settings put in."""
     pairs = (setting.partition("=") for setting in settings)
     return {**config, **{key: tomllib.loads(f"v = {value}")["v"] for key, _, value in pairs}}
 
 
 def main() -> None:
+    """Measure the run that the command line names, and print a table."""
     parser = argparse.ArgumentParser(description="How fast rounding noise grows in a run.")
     parser.add_argument("declaration", type=Path, help="a run.toml")
     parser.add_argument("--repeats", type=int, default=1)

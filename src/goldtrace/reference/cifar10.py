@@ -12,13 +12,8 @@ import sys
 from pathlib import Path
 
 from goldtrace.errors import DataError
+from goldtrace.reference.cifar10_download import FETCH, TEST, TRAIN, download
 from goldtrace.reference.manifest import packaged_manifest, verify_bytes
-
-TRAIN = "train-0-1000.bin"
-TEST = "test-0-1000.bin"
-RECORDS = 1_000
-FETCH = "goldtrace data cifar10"
-"""The command that puts the files in place."""
 
 
 def directory() -> Path:
@@ -38,10 +33,19 @@ def load() -> tuple[bytes, bytes]:
     """
     place = directory()
     if not all((place / name).exists() for name in (TRAIN, TEST)):
-        from goldtrace.reference.cifar10_download import download
-
         download(place)
     return _read(place / TRAIN), _read(place / TEST)
+
+
+def fetch() -> tuple[Path, dict[str, str]]:
+    """Make sure that the files are there: the directory, and the SHA-256 of each.
+
+    Raises:
+        DataError: a file's bytes are not the ones that the manifest lists.
+        DataUnavailableError: the files are absent and could not be downloaded.
+    """
+    load()
+    return directory(), packaged_manifest("cifar10").digests()
 
 
 def _read(path: Path) -> bytes:

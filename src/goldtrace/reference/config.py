@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goldtrace.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from _typeshed import DataclassInstance
 
     Config = TypeVar("Config", bound=DataclassInstance)
@@ -27,7 +28,7 @@ def read_config(kind: type[Config], config: Mapping[str, Any], *, run: str) -> C
     Raises:
         SpecError: a key is unknown or missing, or its value has the wrong type.
     """
-    where = f"run {run!r}, [config]"
+    where = _where(run)
     wanted = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     for key in config:
@@ -50,6 +51,25 @@ def read_config(kind: type[Config], config: Mapping[str, Any], *, run: str) -> C
             hint="every hyper-parameter of a built-in run is written down",
         )
     return kind(**{name: _typed(config[name], wanted[name], name, where) for name in names})
+
+
+def require(config: object, key: str, expected: str, *, holds: bool, run: str) -> None:
+    """Refuse the value of ``key`` unless ``holds``.
+
+    Raises:
+        SpecError: names the key, its value and what was expected instead.
+    """
+    if not holds:
+        raise SpecError(
+            f"{key!r} cannot have this value",
+            where=_where(run),
+            expected=expected,
+            found=repr(getattr(config, key)),
+        )
+
+
+def _where(run: str) -> str:
+    return f"run {run!r}, [config]"
 
 
 def _typed(value: Any, wanted: type, key: str, where: str) -> Any:

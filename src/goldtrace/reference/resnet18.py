@@ -8,6 +8,7 @@ see docs/explanation/horizon.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,22 +16,20 @@ import torchvision
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import ChainedScheduler, CosineAnnealingLR, LinearLR
-from torcheval.metrics import MulticlassAccuracy
 
 import goldtrace
-from goldtrace.errors import SpecError
 from goldtrace.reference import cifar10, synthetic
-from goldtrace.reference.config import read_config
+from goldtrace.reference.config import read_config, require
 from goldtrace.reference.images import (
     SIDE,
     AugmentedImages,
-    LabelledImages,
     centre_crop,
     decode,
     normalise,
     training_loader,
 )
 from goldtrace.reference.manifest import packaged_manifest
+from goldtrace.reference.metrics import MulticlassAccuracy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from goldtrace import GoldenRun
+    from goldtrace.reference.images import LabelledImages
 
 CLASSES = 10
 _RECORDS = 1_000
@@ -102,7 +102,7 @@ def train(run: GoldenRun) -> None:
             loss = cross_entropy(
                 logits, labels.to(run.device), label_smoothing=config.label_smoothing
             )
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
@@ -112,7 +112,7 @@ def train(run: GoldenRun) -> None:
 
 
 def build_model(*, zero_init_residual: bool) -> nn.Module:
-    """torchvision's ResNet-18 for ten classes, drawn from torch's global CPU stream."""
+    """Torchvision's ResNet-18 for ten classes, drawn from torch's global CPU stream."""
     model: nn.Module = torchvision.models.resnet18(
         num_classes=CLASSES, zero_init_residual=zero_init_residual
     )
@@ -146,7 +146,9 @@ def _accuracy(
 
 
 def _batches(images: LabelledImages, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    yield from zip(images.pixels.split(size), images.labels.split(size), strict=True)
+    for start in range(0, len(images), size):
+        stop = start + size
+        yield images.pixels[start:stop], images.labels[start:stop]
 
 
 def _load(config: Config) -> tuple[LabelledImages, LabelledImages]:
@@ -160,24 +162,16 @@ def _load(config: Config) -> tuple[LabelledImages, LabelledImages]:
 
 
 def _checked(config: Config, run: str) -> Config:
-    def require(key: str, expected: str, *, holds: bool) -> None:
-        if not holds:
-            raise SpecError(
-                f"{key!r} cannot have this value",
-                where=f"run {run!r}, [config]",
-                expected=expected,
-                found=repr(getattr(config, key)),
-            )
-
-    require("data", "cifar10 or synthetic", holds=config.data in {"cifar10", "synthetic"})
-    require("test_images", f"1 to {_RECORDS}", holds=1 <= config.test_images <= _RECORDS)
-    require("train_images", f"1 to {_RECORDS}", holds=1 <= config.train_images <= _RECORDS)
-    require("crop", f"1 to {SIDE}", holds=1 <= config.crop <= SIDE)
-    require(
+    check = partial(require, config, run=run)
+    check("data", "cifar10 or synthetic", holds=config.data in {"cifar10", "synthetic"})
+    check("test_images", f"1 to {_RECORDS}", holds=1 <= config.test_images <= _RECORDS)
+    check("train_images", f"1 to {_RECORDS}", holds=1 <= config.train_images <= _RECORDS)
+    check("crop", f"1 to {SIDE}", holds=1 <= config.crop <= SIDE)
+    check(
         "batch_size",
         f"2 to {config.train_images}, the number of training images",
         holds=2 <= config.batch_size <= config.train_images,  # noqa: PLR2004 - batch norm needs two
     )
-    require("epochs", "at least 1", holds=config.epochs >= 1)
-    require("warmup_steps", "at least 0", holds=config.warmup_steps >= 0)
+    check("epochs", "at least 1", holds=config.epochs >= 1)
+    check("warmup_steps", "at least 0", holds=config.warmup_steps >= 0)
     return config

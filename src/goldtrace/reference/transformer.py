@@ -7,7 +7,9 @@ Xiong et al., "On Layer Normalization in the Transformer Architecture", ICML 202
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,13 +18,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
-from torcheval.metrics import Mean, MulticlassAccuracy, Perplexity
 
 import goldtrace
-from goldtrace.errors import SpecError
 from goldtrace.reference import synthetic
-from goldtrace.reference.config import read_config
+from goldtrace.reference.config import read_config, require
 from goldtrace.reference.manifest import packaged_manifest
+from goldtrace.reference.metrics import Mean, MulticlassAccuracy, Perplexity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +89,7 @@ def train(run: GoldenRun) -> None:
             inputs, targets = _shifted(tokens.to(run.device))
             logits = model(inputs)
             loss = cross_entropy(logits.flatten(0, 1), targets.flatten())
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
             scheduler.step()
@@ -111,6 +112,7 @@ class Decoder(nn.Module):
         self.head = nn.Linear(config.width, synthetic.VOCABULARY)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """The logits of the token after each of ``tokens``."""
         places = torch.arange(tokens.shape[1], device=tokens.device)
         hidden: Tensor = self.dropout(self.token(tokens) + self.position(places))
         for block in self.blocks:
@@ -137,21 +139,19 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """``[batch, length, width]`` to the same shape."""
         hidden = hidden + self.dropout(self.merge(self._attend(self.attention_norm(hidden))))
-        return hidden + self.dropout(self.feed(self.feed_norm(hidden)))
+        fed: Tensor = self.dropout(self.feed(self.feed_norm(hidden)))
+        return hidden + fed
 
     def _attend(self, hidden: Tensor) -> Tensor:
         batch, length, width = hidden.shape
         parts = self.project(hidden).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
         # On CUDA only this backend's backward pass is deterministic in float32.
-        allowed = [SDPBackend.MATH] if hidden.is_cuda else [*_CPU_ATTENTION]
-        with sdpa_kernel(allowed):
+        with sdpa_kernel(SDPBackend.MATH) if hidden.is_cuda else nullcontext():
             mixed = scaled_dot_product_attention(query, key, value, is_causal=True)
         return mixed.transpose(1, 2).reshape(batch, length, width)
-
-
-_CPU_ATTENTION = (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH)
 
 
 def build_optimizer(model: nn.Module, config: Config) -> torch.optim.AdamW:
@@ -160,9 +160,7 @@ def build_optimizer(model: nn.Module, config: Config) -> torch.optim.AdamW:
     Fused: the unfused one takes its square roots from MKL on the CPU, whose last bit depends on
     the make of the processor.
     """
-    decayed = [
-        module.weight for module in model.modules() if isinstance(module, nn.Linear)
-    ]
+    decayed = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
     chosen = {id(weight) for weight in decayed}
     others = [weight for weight in model.parameters() if id(weight) not in chosen]
     return torch.optim.AdamW(
@@ -192,7 +190,8 @@ def _evaluate(model: nn.Module, tokens: Tensor, size: int, device: str) -> dict[
         MulticlassAccuracy(device=on),
         Perplexity(device=on),
     )
-    for batch in tokens.split(size):
+    for start in range(0, len(tokens), size):
+        batch = tokens[start : start + size]
         inputs, targets = _shifted(batch.to(on))
         logits = model(inputs)
         flat = logits.flatten(0, 1)
@@ -216,25 +215,17 @@ def _tokens(split: synthetic.Split) -> Tensor:
 
 
 def _checked(config: Config, run: str) -> Config:
-    def require(key: str, expected: str, *, holds: bool) -> None:
-        if not holds:
-            raise SpecError(
-                f"{key!r} cannot have this value",
-                where=f"run {run!r}, [config]",
-                expected=expected,
-                found=repr(getattr(config, key)),
-            )
-
+    check = partial(require, config, run=run)
     limit = synthetic.SEQUENCES
-    require("train_sequences", f"1 to {limit}", holds=1 <= config.train_sequences <= limit)
-    require("test_sequences", f"1 to {limit}", holds=1 <= config.test_sequences <= limit)
-    require("heads", "at least 1", holds=config.heads >= 1)
-    require("width", "a multiple of heads", holds=config.width % config.heads == 0)
-    require(
+    check("train_sequences", f"1 to {limit}", holds=1 <= config.train_sequences <= limit)
+    check("test_sequences", f"1 to {limit}", holds=1 <= config.test_sequences <= limit)
+    check("heads", "at least 1", holds=config.heads >= 1)
+    check("width", "a multiple of heads", holds=config.width % config.heads == 0)
+    check(
         "batch_size",
         f"1 to {config.train_sequences}, the number of training sequences",
         holds=1 <= config.batch_size <= config.train_sequences,
     )
-    require("epochs", "at least 1", holds=config.epochs >= 1)
-    require("warmup_steps", "at least 0", holds=config.warmup_steps >= 0)
+    check("epochs", "at least 1", holds=config.epochs >= 1)
+    check("warmup_steps", "at least 0", holds=config.warmup_steps >= 0)
     return config
