@@ -1,1 +1,10 @@
 """What machine, packages and code a run met: the probe, the platform key, the difference of two."""
+
+from __future__ import annotations
+
+from goldtrace.environment.difference import changes
+from goldtrace.environment.platforms import platform_key, platform_problem
+from goldtrace.environment.probe import probe_environment
+from goldtrace.environment.revision import revision
+
+__all__ = ["changes", "platform_key", "platform_problem", "probe_environment", "revision"]

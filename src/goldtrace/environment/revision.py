@@ -1,0 +1,92 @@
+"""The state of the repository that a run's code comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+from goldtrace.model.environment import Revision
+
+_GIT_SECONDS = 60
+_BLOCK = 1 << 20
+_WHOLE_FILE = 64 << 20
+
+# Settings of the user that would change the text of a diff.
+_PLAIN_DIFF = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+_NEUTRAL = (
+    *("-c", "core.quotePath=true", "-c", "core.fsmonitor=false", "-c", "diff.noprefix=false"),
+    *("-c", "diff.mnemonicPrefix=false", "-c", "diff.algorithm=myers", "-c", "diff.context=3"),
+    *("-c", "diff.ignoreSubmodules=none", "-c", "diff.orderFile=/dev/null"),
+)
+
+
+def revision(root: Path, *, golden: str = "golden") -> Revision | None:
+    """The commit of the repository around ``root`` and a digest of what differs from it.
+
+    ``golden`` is the folder below ``root`` whose changes do not count: recording a golden must
+    not change the revision that the next one is recorded with. An untracked file of more than
+    64 MiB counts with its name and size only. ``None`` outside a repository, before the first
+    commit, or without git.
+    """
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if commit is None or top is None:
+        return None
+    base = Path(os.fsdecode(top.rstrip(b"\n")))
+    excluded = os.path.relpath((root / golden).resolve(), base.resolve())
+    scope = ("--", ".") if excluded.startswith("..") else ("--", ".", f":(exclude){excluded}")
+    diff = _git(base, *_NEUTRAL, "diff", *_PLAIN_DIFF, "HEAD", *scope)
+    listed = _git(base, "ls-files", "--others", "--exclude-standard", "-z", *scope)
+    if diff is None or listed is None:
+        return None
+    untracked = sorted(name for name in listed.split(b"\0") if name)
+    dirty = bool(diff or untracked)
+    return Revision(
+        commit=commit.decode("ascii").strip(),
+        dirty=dirty,
+        diff=_digest(base, diff, untracked) if dirty else None,
+    )
+
+
+def _git(folder: Path, *arguments: str) -> bytes | None:
+    """The output of a git command that changes nothing; ``None`` when it fails."""
+    try:
+        answer = subprocess.run(  # noqa: S603 - arguments are ours, never a shell
+            ["git", *arguments],  # noqa: S607 - the user's git, wherever it is
+            cwd=folder,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_GIT_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout if answer.returncode == 0 else None
+
+
+def _digest(base: Path, diff: bytes, untracked: list[bytes]) -> str:
+    total = hashlib.sha256(diff)
+    for name in untracked:
+        total.update(b"\0" + name + b"\0")
+        total.update(_file_digest(base / os.fsdecode(name)))
+    return total.hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return hashlib.sha256(b"link " + os.fsencode(path.readlink())).digest()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _WHOLE_FILE:
+            return hashlib.sha256(f"size {status.st_size}".encode()).digest()
+        content = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                content.update(block)
+    except OSError as error:
+        return hashlib.sha256(f"unreadable {error.errno}".encode()).digest()
+    return content.digest()
