@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from goldtrace.errors import GoldtraceError, RunError
 from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
-from goldtrace.report.text import at, clip, count_of, distance, is_digest, pad, plain, since
+from goldtrace.report.phrases import finding, value_lines, value_or_none
+from goldtrace.report.text import at, clip, count_of, pad, plain, since
 
 HEIGHT = 24
 """The lines of the smallest screen that a failure must fit."""
@@ -17,7 +18,6 @@ HEIGHT = 24
 WIDTH = 80
 """The columns of the same screen."""
 
-_STATE = (Rung.GRADIENTS, Rung.OPTIMIZER, Rung.WEIGHTS, Rung.BUFFERS)
 _LABEL = 11  # columns before the text of a line
 _HEADLINES = 2
 _FIRST = 5  # lines about the first difference; more don't help anybody to find the cause
@@ -25,6 +25,7 @@ _METRICS = 2
 _CHANGES = 4
 _NOTES = 3
 _TRACEBACK = 10
+_RAGGED = 12  # columns that wrapping at spaces may leave empty
 _UNCHANGED = "nothing: packages, settings, pins and machine are the golden's"
 
 
@@ -75,7 +76,7 @@ def render_comparison(result: RunResult, *, width: int = WIDTH, limit: int = 40)
         if divergence.note in told and divergence.golden is not None:
             divergence = replace(divergence, note=None)  # noqa: PLW2901 - shown, not kept
         told.add(divergence.note)
-        lines += [mark + line for line in _values(divergence, width - 2)]
+        lines += [mark + line for line in value_lines(divergence, width - 2)]
     left_out = len(comparison.divergences) - limit
     if left_out > 0:
         lines += ["", f"and {count_of(left_out, 'further difference')}"]
@@ -91,52 +92,6 @@ def _headlines(result: RunResult, width: int) -> list[str]:
     if len(lines) > _HEADLINES:
         lines[_HEADLINES - 1 :] = [" ".join(["", *map(str.strip, lines[_HEADLINES - 1 :])])]
     return [clip(line, width) for line in lines]
-
-
-def headline(result: RunResult) -> str:
-    """The finding in one line, as for pytest's short summary."""
-    return f"{plain(result.name)} [{plain(result.device)}]: {finding(result)}"
-
-
-def finding(result: RunResult) -> str:
-    """The verdict and what it rests on, without the name of the run."""
-    verdict, comparison = result.verdict, result.comparison
-    if result.skipped is not None:
-        text = f"skipped: {result.skipped}"
-    elif verdict is None or result.error is not None:
-        text = f"{verdict.value if verdict else 'error'}: {_what(result.error)}"
-    elif verdict is Verdict.MISSING:
-        text = f"no golden for {result.platform}" if result.platform else "no golden"
-    elif comparison is None:
-        text = verdict.value
-    elif verdict is Verdict.INCOMPARABLE:
-        text = f"{verdict.value}: {(*comparison.notes, 'no reason was given')[0]}"
-    elif comparison.first is None:
-        text = f"{verdict.value}, {count_of(comparison.steps_compared, 'step')} compared"
-    else:
-        more = _beside_first(comparison, comparison.first)
-        text = f"{verdict.value} {describe_divergence(comparison.first, more=more)}"
-    return plain(text)
-
-
-def describe_divergence(divergence: Divergence, *, more: int = 0) -> str:
-    """Where and what, in one line: ``from step 7: group0.lr 0.1 → 0.1001``.
-
-    ``more`` counts further tensors at the same step and rung.
-    """
-    where = since(divergence.step)
-    if _is_lack_of_steps(divergence):
-        return plain(f"{where}: {divergence.note}")
-    rung = divergence.rung.value
-    speaks = divergence.name in (rung, f"final {rung}", "samples")
-    speaks |= divergence.rung in (Rung.LR, Rung.METRIC, Rung.LOSS)
-    link = " of " if divergence.rung in _STATE else " "
-    text = divergence.name if speaks else f"{rung}{link}{divergence.name}"
-    if more:
-        text += f" and {more:,} more"
-    if divergence.ulp is not None:
-        text += f" {divergence.golden} → {divergence.current}"
-    return plain(f"{where}: {text}")
 
 
 def next_command(result: RunResult) -> str | None:
@@ -156,30 +111,16 @@ def _remarks(result: RunResult) -> tuple[str, ...]:
     return notes[1:] if result.verdict is Verdict.INCOMPARABLE and result.error is None else notes
 
 
-def _beside_first(comparison: Comparison, first: Divergence) -> int:
-    return sum(
-        1
-        for d in comparison.divergences
-        if d is not first
-        and (d.step, d.rung, d.tolerated) == (first.step, first.rung, first.tolerated)
-        and is_digest(d.golden or d.current)
-    )
-
-
-def _is_lack_of_steps(divergence: Divergence) -> bool:
-    return divergence.rung is Rung.STRUCTURE and divergence.name == "step" and bool(divergence.note)
-
-
 def _evidence(comparison: Comparison, first: Divergence, width: int) -> Iterator[str]:
     room = width - _LABEL
     judged = [d for d in comparison.divergences if d.tolerated == first.tolerated]
     same = [d for d in judged if d.step == first.step and d.rung is first.rung]
-    lines = [line for d in same[:_FIRST] for line in _values(d, room)]
+    lines = [line for d in same[:_FIRST] for line in value_lines(d, room)]
     if len(same) > _FIRST or len(lines) > _FIRST:
-        shown = _values(same[0], room)
+        shown = value_lines(same[0], room)
         several = 1
-        while several < len(same) and len(shown) + len(_values(same[several], room)) < _FIRST:
-            shown += _values(same[several], room)
+        while several < len(same) and len(shown) + len(value_lines(same[several], room)) < _FIRST:
+            shown += value_lines(same[several], room)
             several += 1
         lines = [*shown, f"and {len(same) - several:,} more"] if several < len(same) else shown
     yield from _labelled("first", lines, width)
@@ -206,41 +147,12 @@ def _outcome(comparison: Comparison, first: Divergence, room: int) -> list[str]:
     """Where it led: the last loss that differs, and metrics of the end."""
     losses = [d for d in comparison.divergences if d.rung is Rung.LOSS and d is not first]
     metrics = [d for d in comparison.divergences if d.rung is Rung.METRIC and d.step is None]
-    lines = [f"{line}  {at(d.step)}" for d in losses[-1:] for line in _values(d, room - 12)[:1]]
-    return lines + [_values(d, room)[0] for d in metrics[:_METRICS] if d is not first]
-
-
-def _values(divergence: Divergence, room: int) -> list[str]:
-    """What a reader is told of one difference: one line, or three where that is too long."""
-    golden, current = divergence.golden, divergence.current
-    if _is_lack_of_steps(divergence):
-        return [clip(divergence.note or "", room)]
-    note = f"  ({plain(divergence.note)})" if divergence.note is not None else ""
-    if is_digest(golden) or is_digest(current):
-        one_sided = golden is None or current is None
-        return [_beside(divergence.name, note if one_sided else f"differs{note}", room)]
-    values = f"{_or_none(golden)} → {_or_none(current)}"
-    if divergence.ulp is not None and golden is not None and current is not None:
-        values += f"  {distance(golden, current, divergence.ulp)}"
-    if len(values) <= room // 2 or len(divergence.name) + len(values) + 2 <= room:
-        return [_beside(divergence.name, values + note, room)]
-    sides = [f"  golden  {_or_none(golden)}", f"  now     {_or_none(current)}"]
-    return [clip(line, room) for line in (plain(divergence.name) + note, *sides)]
-
-
-def _beside(name: str, text: str, room: int) -> str:
-    """A name, shortened if need be, and what is said of it."""
-    return clip(f"{clip(name, max(room // 3, room - len(text) - 2))}  {text.lstrip()}", room)
+    lines = [f"{line}  {at(d.step)}" for d in losses[-1:] for line in value_lines(d, room - 12)[:1]]
+    return lines + [value_lines(d, room)[0] for d in metrics[:_METRICS] if d is not first]
 
 
 def _changes(changes: Iterable[Change]) -> list[str]:
-    return [f"{plain(c.what)} {_or_none(c.golden)} → {_or_none(c.now)}" for c in changes]
-
-
-def _or_none(value: str | None) -> str:
-    if value is None:
-        return "none"
-    return value[:12] if is_digest(value) else plain(value)
+    return [f"{plain(c.what)} {value_or_none(c.golden)} → {value_or_none(c.now)}" for c in changes]
 
 
 def _error(error: Exception, width: int) -> Iterator[str]:
@@ -255,21 +167,14 @@ def _error(error: Exception, width: int) -> Iterator[str]:
         yield ""
 
 
-def _what(error: Exception | None) -> str:
-    if error is None:
-        return "no verdict and no reason"
-    text = error.what if isinstance(error, GoldtraceError) else str(error)
-    return text or type(error).__name__
-
-
 def _labelled(
     label: str, texts: Iterable[str], width: int, *, limit: int | None = None
 ) -> Iterator[str]:
-    """Texts under one label, wrapped to the width; at most ``limit`` of them, and then how many."""
-    texts = list(texts)
+    """Texts under one label, each on two lines at most; ``limit`` of them, and then how many."""
+    texts, room = list(texts), width - _LABEL
     if limit is not None and len(texts) > limit:
         texts[limit - 1 :] = [f"and {len(texts) - limit + 1:,} more"]
     for text in texts:
-        for line in textwrap.wrap(plain(text), width - _LABEL) or [""]:
-            yield pad(f"  {label}", _LABEL) + clip(line, width - _LABEL)
+        for line in textwrap.wrap(clip(text, 2 * room - _RAGGED), room) or [""]:
+            yield pad(f"  {label}", _LABEL) + clip(line, room)
             label = ""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from goldtrace.model.verdict import RunResult, Verdict
-from goldtrace.report.failure import finding
+from goldtrace.report.phrases import finding
 from goldtrace.report.text import clip, count_of, plain
 
 _LOG = 160  # columns, where nothing says how wide the reader's log is
@@ -60,7 +60,8 @@ def render_table(
             Text(clip(result.name, 40)),
             Text(plain(result.device)),
             Text(seconds),
-            Text(finding(result)),
+            # The first column says so already.
+            Text(finding(result).removeprefix("skipped: ").removeprefix("error: ")),
         )
     console.print(table)
     lines = [line.rstrip() for line in out.getvalue().splitlines()]

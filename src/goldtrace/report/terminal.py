@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from goldtrace.report.failure import (
-    describe_divergence,
-    headline,
-    next_command,
-    render_comparison,
-    render_failure,
-)
+from goldtrace.report.failure import next_command, render_comparison, render_failure
+from goldtrace.report.phrases import describe_divergence, headline
 from goldtrace.report.table import render_table
 
 __all__ = [

@@ -52,10 +52,11 @@ def distance(golden: str, current: str, ulp: float) -> str:
     if ulp < _FAR:
         return f"{ulp:.2g} ulp" if ulp < 1 else f"{ulp:,.0f} ulp"
     text = f"{ulp:.1e} ulp".replace("e+0", "e").replace("e+", "e")
-    reference = float(golden)
-    if reference == 0:
+    try:
+        reference = float(golden)
+        percent = 100 * (float(current) - reference) / abs(reference)
+    except (ValueError, ZeroDivisionError):
         return text
-    percent = 100 * (float(current) - reference) / abs(reference)
     return f"{percent:+.3g} %, {text}" if _NOTABLE <= abs(percent) < _MANIFOLD else text
 
 

@@ -1,0 +1,106 @@
+"""How a result and a difference are put into words; every phrase is one line of plain text."""
+
+from __future__ import annotations
+
+from goldtrace.errors import GoldtraceError
+from goldtrace.model.verdict import Comparison, Divergence, Rung, RunResult, Verdict
+from goldtrace.report.text import clip, count_of, distance, is_digest, plain, since
+
+_STATE = (Rung.GRADIENTS, Rung.OPTIMIZER, Rung.WEIGHTS, Rung.BUFFERS)
+
+
+def headline(result: RunResult) -> str:
+    """The finding in one line, as for pytest's short summary."""
+    return f"{plain(result.name)} [{plain(result.device)}]: {finding(result)}"
+
+
+def finding(result: RunResult) -> str:
+    """The verdict and what it rests on, without the name of the run."""
+    verdict, comparison = result.verdict, result.comparison
+    if result.skipped is not None:
+        text = f"skipped: {result.skipped}"
+    elif verdict is None or result.error is not None:
+        text = f"{verdict.value if verdict else 'error'}: {_what(result.error)}"
+    elif verdict is Verdict.MISSING:
+        text = f"no golden for {result.platform}" if result.platform else "no golden"
+    elif comparison is None:
+        text = verdict.value
+    elif verdict is Verdict.INCOMPARABLE:
+        text = f"{verdict.value}: {(*comparison.notes, 'no reason was given')[0]}"
+    elif comparison.first is None:
+        text = f"{verdict.value}, {count_of(comparison.steps_compared, 'step')} compared"
+    else:
+        more = _beside_first(comparison, comparison.first)
+        text = f"{verdict.value} {describe_divergence(comparison.first, more=more)}"
+    return plain(text)
+
+
+def describe_divergence(divergence: Divergence, *, more: int = 0) -> str:
+    """Where and what, in one line: ``from step 7: group0.lr 0.1 → 0.1001``.
+
+    ``more`` counts further tensors at the same step and rung.
+    """
+    where = since(divergence.step)
+    if _is_lack_of_steps(divergence):
+        return plain(f"{where}: {divergence.note}")
+    rung = divergence.rung.value
+    speaks = divergence.name in (rung, f"final {rung}", "samples")
+    speaks |= divergence.rung in (Rung.LR, Rung.METRIC, Rung.LOSS)
+    link = " of " if divergence.rung in _STATE else " "
+    text = divergence.name if speaks else f"{rung}{link}{divergence.name}"
+    if more:
+        text += f" and {more:,} more"
+    if divergence.ulp is not None:
+        text += f" {divergence.golden} → {divergence.current}"
+    return plain(f"{where}: {text}")
+
+
+def value_lines(divergence: Divergence, room: int) -> list[str]:
+    """What a reader is told of one difference: one line, or three where that is too long."""
+    golden, current = divergence.golden, divergence.current
+    if _is_lack_of_steps(divergence):
+        return [clip(divergence.note or "", room)]
+    note = f"  ({plain(divergence.note)})" if divergence.note is not None else ""
+    if is_digest(golden) or is_digest(current):
+        one_sided = golden is None or current is None
+        return [_beside(divergence.name, note if one_sided else f"differs{note}", room)]
+    values = f"{value_or_none(golden)} → {value_or_none(current)}"
+    if divergence.ulp is not None and golden is not None and current is not None:
+        values += f"  {distance(golden, current, divergence.ulp)}"
+    if len(values) <= room // 2 or len(divergence.name) + len(values) + 2 <= room:
+        return [_beside(divergence.name, values + note, room)]
+    sides = [f"  golden  {value_or_none(golden)}", f"  now     {value_or_none(current)}"]
+    return [clip(line, room) for line in (plain(divergence.name) + note, *sides)]
+
+
+def value_or_none(value: str | None) -> str:
+    """A recorded value for a reader, a digest by its first characters."""
+    if value is None:
+        return "none"
+    return value[:12] if is_digest(value) else plain(value)
+
+
+def _beside(name: str, text: str, room: int) -> str:
+    """A name, shortened if need be, and what is said of it."""
+    return clip(f"{clip(name, max(room // 3, room - len(text) - 2))}  {text.lstrip()}", room)
+
+
+def _beside_first(comparison: Comparison, first: Divergence) -> int:
+    return sum(
+        1
+        for d in comparison.divergences
+        if d is not first
+        and (d.step, d.rung, d.tolerated) == (first.step, first.rung, first.tolerated)
+        and is_digest(d.golden or d.current)
+    )
+
+
+def _is_lack_of_steps(divergence: Divergence) -> bool:
+    return divergence.rung is Rung.STRUCTURE and divergence.name == "step" and bool(divergence.note)
+
+
+def _what(error: Exception | None) -> str:
+    if error is None:
+        return "no verdict and no reason"
+    text = error.what if isinstance(error, GoldtraceError) else str(error)
+    return text or type(error).__name__
