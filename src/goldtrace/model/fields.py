@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -159,17 +161,24 @@ def scalar(value: Any, key: str, where: str) -> Scalar:
 
 
 _DIGITS = {"float64": 17, "float32": 9, "float16": 5, "bfloat16": 4}
+"""Significant decimal digits that tell any two numbers of a format apart."""
+
+_NAN = re.compile(r"nan:[7f]ff[0-9a-f]{13}")
+_INFINITE = ("nan:7ff0000000000000", "nan:fff0000000000000")
 
 
 def _decimal(scalar: Scalar) -> float | int | str:
-    if scalar.dtype not in _DIGITS and not scalar.is_nan:
-        if scalar.exact != str(int(scalar.exact)):
-            raise ValueError(scalar.exact)
-        return int(scalar.exact)
+    """What a reader is shown; a ``ValueError`` if ``exact`` is not spelled as documented."""
+    exact = scalar.exact
+    if scalar.is_nan:
+        if not _NAN.fullmatch(exact) or exact in _INFINITE:
+            raise ValueError(exact)
+        return "nan"
     value = scalar.value
-    spelled = Scalar.of(value, scalar.dtype)
-    if spelled.exact != scalar.exact:
-        raise ValueError(scalar.exact)
-    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
-        return repr(value)
-    return float(f"{value:.{_DIGITS[scalar.dtype]}g}")
+    if scalar.dtype in _DIGITS:
+        if value.hex() != exact:
+            raise ValueError(exact)
+        return float(f"{value:.{_DIGITS[scalar.dtype]}g}") if math.isfinite(value) else repr(value)
+    if str(int(exact)) != exact:
+        raise ValueError(exact)
+    return int(exact)

@@ -76,7 +76,7 @@ def decode_header(document: Mapping[str, Any], *, where: str) -> Header:
         device=get("device", fields.text),
         platform=get("platform", fields.text),
         origin=get("origin", fields.text),
-        settings=get("settings", fields.mapping(_decode_setting)),
+        settings=get("settings", _decode_settings),
         spec_digest=get("spec_digest", fields.text),
         pins=get("pins", _texts),
         environment=get("environment", _decode_environment),
@@ -128,6 +128,13 @@ def _encode_setting(value: Any) -> Any:
         expected="text, numbers, booleans, lists and tables of these",
         found=f"{value!r} ({type(value).__name__})"[:120],
     )
+
+
+def _decode_settings(value: Any, key: str, where: str) -> dict[str, Any]:
+    settings = _decode_setting(value, key, where)
+    if not isinstance(settings, dict):
+        raise wrong_type(key, "an object", value, where=where)
+    return settings
 
 
 def _decode_setting(value: Any, key: str, where: str) -> Any:

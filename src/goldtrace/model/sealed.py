@@ -41,7 +41,7 @@ def parse(data: bytes, *, where: str) -> dict[str, Any]:
     Raises:
         GoldenError: ``data`` is not one JSON object.
     """
-    if b"\r\n" in data:
+    if b"\r" in data:
         raise GoldenError(
             "the line endings were converted",
             where=where,
@@ -49,7 +49,7 @@ def parse(data: bytes, *, where: str) -> dict[str, Any]:
             found="CRLF",
             hint="put `golden/** -text` into .gitattributes and check the file out again",
         )
-    if b"<<<<<<< " in data:
+    if data.startswith(b"<<<<<<< ") or b"\n<<<<<<< " in data:
         raise GoldenError(
             "the file holds the marks of a merge conflict",
             where=where,
@@ -99,7 +99,7 @@ def check_schema(document: Mapping[str, Any], newest: int, *, where: str) -> int
         GoldenError: there is none, or this goldtrace is too old for it.
     """
     schema = document.get("schema")
-    if type(schema) is not int or schema < 1:
+    if type(schema) is not int or schema < 0:
         raise wrong_type("schema", "a version number", schema, where=where)
     if schema > newest:
         raise GoldenError(

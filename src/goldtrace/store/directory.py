@@ -50,7 +50,7 @@ def read(run: Path, platform: str, names: tuple[str, ...]) -> dict[str, bytes] |
     Raises:
         StoreError: it cannot be read, or something else stands in its place.
     """
-    with _explained(run / platform, "read"):
+    with _explained(run / platform, "the golden cannot be read"):
         try:
             run_fd = os.open(run, _DIRECTORY)
         except FileNotFoundError:
@@ -68,7 +68,7 @@ def replace(run: Path, platform: str, files: Mapping[str, bytes], *, expected: s
         StoreError: the directory cannot be written, or holds something else than expected.
     """
     target = run / platform
-    with _explained(target, "write"):
+    with _explained(target, "the golden cannot be written"):
         run.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkdir(run)  # noqa: PTH102 - the test of faults counts the calls of os
@@ -84,7 +84,9 @@ def replace(run: Path, platform: str, files: Mapping[str, bytes], *, expected: s
                     hint="look at it, and record again",
                 )
             _commit(run_fd, platform, files)
-            _settle(run_fd, platform)
+            with _explained(target, "the new golden is in place, but the old one is in its way"):
+                _settle(run_fd, platform)
+                os.fsync(run_fd)
         finally:
             os.close(run_fd)
 
@@ -138,10 +140,17 @@ def _same(golden_fd: int, place: str | None, run_fd: int) -> bool:
 
 def _read_file(name: str, directory_fd: int) -> bytes:
     file_fd = os.open(name, _OLD_FILE, dir_fd=directory_fd)
-    with os.fdopen(file_fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file_fd).st_mode):
+    try:
+        status = os.fstat(file_fd)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", name)
-        return file.read()
+        # One byte more than expected, so that the end is reached in one go.
+        pieces = [os.read(file_fd, status.st_size + 1)]
+        while pieces[-1]:
+            pieces.append(os.read(file_fd, 1 << 20))
+        return b"".join(pieces)
+    finally:
+        os.close(file_fd)
 
 
 def _commit(run_fd: int, platform: str, files: Mapping[str, bytes]) -> None:
@@ -162,7 +171,6 @@ def _commit(run_fd: int, platform: str, files: Mapping[str, bytes]) -> None:
         with contextlib.suppress(OSError):
             _remove(staging, run_fd)
         raise
-    os.fsync(run_fd)
 
 
 def _settle(run_fd: int, platform: str) -> None:
@@ -175,7 +183,6 @@ def _settle(run_fd: int, platform: str) -> None:
         if platform in present:
             _remove(platform, run_fd)
         os.rename(next_name(platform), platform, src_dir_fd=run_fd, dst_dir_fd=run_fd)
-        os.fsync(run_fd)
 
 
 def _write_file(name: str, data: bytes, directory_fd: int) -> None:
@@ -222,7 +229,7 @@ def _sync_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(target: Path, verb: str) -> Iterator[None]:
+def _explained(target: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -230,7 +237,7 @@ def _explained(target: Path, verb: str) -> Iterator[None]:
             error.errno == errno.ENOTDIR and any(p.is_symlink() for p in (target, target.parent))
         )
         raise StoreError(
-            f"the golden cannot be {'written' if verb == 'write' else 'read'}",
+            what,
             where=str(target),
             expected="plain files in a directory",
             found="a symbolic link, which is not followed" if link else str(error),

@@ -193,7 +193,13 @@ class GoldenStore:
         if files is None or LEDGER not in files:
             return ()
         with _located(self.root / run / platform):
-            return decode_ledger(files)
+            try:
+                return decode_ledger(files)
+            except GoldenError as error:
+                error.hint = (
+                    f"restore {LEDGER} from version control; or delete it, and its history with it"
+                )
+                raise
 
     def _is_golden(self, run: str, platform: str) -> bool:
         try:
