@@ -43,7 +43,12 @@ def launch(
     pins = profile_for(spec.profile, device).environment()
     with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
         out = Path(scratch)
-        request = {"spec": spec.to_json(), "device": device, "root": str(root)}
+        request = {
+            "spec": spec.to_json(),
+            "device": device,
+            "root": str(root),
+            "parent": os.getpid(),
+        }
         spec_file = out / "spec.json"
         spec_file.write_text(json.dumps(request), encoding="utf-8")
         log = out / "output.log"
@@ -52,7 +57,7 @@ def launch(
                 [interpreter, "-m", "goldtrace.recording", str(spec_file), str(out)],
                 cwd=root,
                 env={**os.environ, **(environment or {}), **pins},
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -128,6 +128,7 @@ def test_the_digest_is_the_documented_one():
     assert digest_tensor("w", tensor) == state.hexdigest()
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
 def test_sparse_tensors_are_digested_in_coalesced_form():
     indices = torch.tensor([[0, 1, 1], [2, 0, 0]])
     repeated = torch.sparse_coo_tensor(indices, torch.tensor([1.0, 2.0, 3.0]), (2, 3))
@@ -138,6 +139,7 @@ def test_sparse_tensors_are_digested_in_coalesced_form():
     assert digest_tensor("w", single) != digest_tensor("w", single.to_dense())
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
 @pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta:UserWarning")
 def test_compressed_sparse_layouts_have_digests_too():
     dense = torch.tensor([[0.0, 1.0], [2.0, 0.0]])

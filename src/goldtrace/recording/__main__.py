@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
+from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.spec import RunSpec
 from goldtrace.recording.recorder import GoldenRun
@@ -26,6 +25,7 @@ from goldtrace.recording.session import recording
 def main(spec_file: Path, out: Path) -> None:
     """Train the run that ``spec_file`` describes; everything that goes wrong lands in ``out``."""
     request = json.loads(spec_file.read_text(encoding="utf-8"))
+    end_with(request["parent"])
     spec = RunSpec.from_json(request["spec"])
     try:
         with recording(spec, request["device"], root=Path(request["root"])) as run:
@@ -66,16 +66,6 @@ def import_entry(spec: RunSpec) -> Callable[[GoldenRun], object]:
     return entry  # type: ignore[no-any-return]
 
 
-def end_with_parent() -> None:
-    """End this process as soon as the parent, which holds the other end of stdin, is gone."""
-
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        os._exit(1)
-
-    threading.Thread(target=wait, name="goldtrace-parent-watch", daemon=True).start()
-
-
 def _call(entry: Callable[[GoldenRun], object], run: GoldenRun) -> None:
     try:
         entry(run)
@@ -93,5 +83,4 @@ def _call(entry: Callable[[GoldenRun], object], run: GoldenRun) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
     main(Path(sys.argv[1]), Path(sys.argv[2]))

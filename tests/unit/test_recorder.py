@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from goldtrace.errors import RecordingError
+from goldtrace.model.environment import Environment
+from goldtrace.model.scalar import Scalar
+from goldtrace.model.spec import RunSpec
+from goldtrace.model.trace import INITIAL_STEP, Header
+from goldtrace.model.verdict import Rung
+from goldtrace.recording.batch import digest_batch
+from goldtrace.recording.recorder import GoldenRun
+
+SPEC = RunSpec(name="a-run", entry="package.module:train")
+HEADER = Header(
+    run=SPEC.name,
+    device="cpu",
+    platform="cpu-portable",
+    origin=SPEC.entry,
+    settings=SPEC.settings(),
+    spec_digest=SPEC.digest(),
+    pins={},
+    environment=Environment(),
+)
+
+
+@pytest.fixture
+def run() -> GoldenRun:
+    torch.manual_seed(0)
+    return GoldenRun(
+        name=SPEC.name,
+        seed=0,
+        device="cpu",
+        config={},
+        header=lambda data: replace(HEADER, data=data),
+    )
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+
+
+def train_a_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    optimizer.zero_grad()
+    loss = cross_entropy(model(torch.randn(4, 5)), torch.tensor([0, 1, 0, 1]))
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def test_a_loss_is_recorded_exactly_in_its_own_dtype(run):
+    run.step(loss=torch.tensor(0.1), other=0.1, count=np.int64(3), half=torch.tensor(0.1).half())
+    scalars = run.finish().steps[0].scalars
+    assert scalars["loss"] == Scalar(float(np.float32(0.1)).hex(), "float32")
+    assert scalars["other"] == Scalar((0.1).hex(), "float64")
+    assert scalars["count"] == Scalar("3", "int64")
+    assert scalars["half"].dtype == "float16"
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.nan, math.inf, -math.inf, -0.0, 5e-324])
+def test_special_values_survive(run, value):
+    run.step(loss=value, tensor=torch.tensor(value, dtype=torch.float64))
+    scalars = run.finish().steps[0].scalars
+    assert scalars["loss"] == scalars["tensor"]
+    assert np.float64(scalars["loss"].value).tobytes() == np.float64(value).tobytes()
+
+
+def test_a_bfloat16_loss_keeps_its_format(run):
+    run.step(loss=torch.tensor(1.0078125, dtype=torch.bfloat16))
+    assert run.finish().steps[0].scalars["loss"] == Scalar((1.0078125).hex(), "bfloat16")
+
+
+@pytest.mark.parametrize(
+    "loss", [torch.ones(2), torch.empty(0), torch.tensor(1j), "0.5", np.ones(3), [0.5], object()]
+)
+def test_a_loss_that_is_no_scalar_is_an_error_that_says_what_it_is(run, loss):
+    with pytest.raises(RecordingError, match="loss is not a single real number") as caught:
+        run.step(loss=loss)
+    assert caught.value.where == "a-run, step 0"
+    assert caught.value.found
+
+
+def test_a_run_without_steps_is_an_error(run):
+    with pytest.raises(RecordingError, match="recorded no step"):
+        run.finish()
+
+
+def test_a_step_after_the_end_is_an_error(run):
+    run.step(loss=1.0)
+    run.metric(accuracy=0.5)
+    with pytest.raises(RecordingError, match="after the end"):
+        run.step(loss=1.0)
+    run.finish()
+    for call in (lambda: run.step(loss=1.0), lambda: run.metric(f1=1.0)):
+        with pytest.raises(RecordingError, match="after the end"):
+            call()
+
+
+def test_a_metric_given_twice_is_an_error(run):
+    run.step(loss=1.0)
+    run.metric(accuracy=0.5)
+    with pytest.raises(RecordingError, match="'accuracy' was recorded before"):
+        run.metric(accuracy=0.6)
+
+
+def test_a_step_with_nothing_in_it_is_an_error(run):
+    with pytest.raises(RecordingError, match="nothing in it"):
+        run.step()
+
+
+def test_watching_something_else_is_an_error(run, model):
+    with pytest.raises(RecordingError, match=r"watch\(model=…\)"):
+        run.watch(model=model.parameters())
+    with pytest.raises(RecordingError, match=r"watch\(optimizer=…\)"):
+        run.watch(model=model, optimizer=model)
+
+
+def test_watching_twice_or_late_is_an_error(run, model):
+    run.watch(model=model)
+    with pytest.raises(RecordingError, match="called twice or after the first step"):
+        run.watch(model=model)
+
+
+def test_gradients_are_those_of_the_optimizer_call_although_zero_grad_follows(run, model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    loss = train_a_step(model, optimizer)
+    expected = torch.stack([p.grad.double().norm() for p in model.parameters()]).norm()
+    optimizer.zero_grad()
+    run.step(loss=loss)
+    step = run.finish().steps[1]
+    assert set(step.tensors[Rung.GRADIENTS]) == {name for name, _ in model.named_parameters()}
+    assert step.grad_norm is not None
+    assert step.grad_norm.value == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_learning_rate_is_the_one_that_the_optimizer_used(run, model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    run.watch(model=model, optimizer=optimizer, scheduler=scheduler)
+    for _ in range(2):
+        loss = train_a_step(model, optimizer)
+        scheduler.step()
+        run.step(loss=loss)
+    rates = [step.hyperparameters["group0.lr"].value for step in run.finish().steps[1:]]
+    assert rates == [0.1, 0.05]
+
+
+def test_switches_of_the_implementation_are_no_hyperparameters(run, model):
+    plain = torch.optim.AdamW(model.parameters(), lr=0.1, foreach=False)
+    run.watch(model=model, optimizer=plain)
+    run.step(loss=train_a_step(model, plain))
+    found = run.finish().steps[1].hyperparameters
+    assert set(found) == {
+        "group0.lr",
+        "group0.betas[0]",
+        "group0.betas[1]",
+        "group0.eps",
+        "group0.weight_decay",
+    }
+
+
+def test_the_state_before_the_first_step_is_a_record_of_its_own(run, model):
+    optimizer = torch.optim.SGD([model[0].weight], lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    run.step(loss=train_a_step(model, optimizer))
+    initial = run.finish().steps[0]
+    assert initial.number == INITIAL_STEP
+    structure = initial.tensors[Rung.STRUCTURE]
+    assert structure["optimizer"] == "SGD"
+    assert structure["0.weight"] == "float32[3,5] trainable group0"
+    assert structure["2.bias"] == "float32[2] trainable in no optimizer"
+    assert structure["1.running_mean"] == "float32[3] buffer"
+
+
+def test_single_tensors_are_kept_at_the_first_and_the_last_step(run, model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    run.watch(model=model, optimizer=optimizer)
+    for _ in range(4):
+        run.step(loss=train_a_step(model, optimizer))
+    steps = run.finish().steps
+    assert [bool(step.tensors) for step in steps] == [True, True, False, False, True]
+    assert steps[-1].tensors[Rung.WEIGHTS].keys() == dict(model.named_parameters()).keys()
+    assert "0.weight/momentum_buffer" in steps[-1].tensors[Rung.OPTIMIZER]
+
+
+def test_two_models_and_optimizers_keep_their_names_apart(run):
+    models = {"generator": nn.Linear(2, 2), "critic": nn.Linear(2, 1)}
+    optimizers = {name: torch.optim.SGD(m.parameters(), lr=0.1) for name, m in models.items()}
+    run.watch(model=models, optimizer=optimizers)
+    for name, each in models.items():
+        each(torch.randn(3, 2)).sum().backward()
+        optimizers[name].step()
+    run.step(loss=0.0)
+    step = run.finish().steps[1]
+    assert step.hyperparameters.keys() == {"generator.group0.lr", "critic.group0.lr"}
+    assert set(step.tensors[Rung.GRADIENTS]) == {
+        "call0.generator.weight",
+        "call0.generator.bias",
+        "call1.critic.weight",
+        "call1.critic.bias",
+    }
+
+
+def test_gradient_accumulation_records_what_has_been_accumulated(run, model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    model(torch.randn(4, 5)).sum().backward()
+    run.step(loss=0.0)
+    assert len(run.finish().steps[1].tensors[Rung.GRADIENTS]) == 6
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
+def test_sparse_gradients_are_recorded(run):
+    table = nn.Embedding(7, 3, sparse=True)
+    optimizer = torch.optim.SGD(table.parameters(), lr=0.1)
+    run.watch(model=table, optimizer=optimizer)
+    table(torch.tensor([1, 1, 5])).sum().backward()
+    optimizer.step()
+    run.step(loss=0.0)
+    norm = run.finish().steps[1].grad_norm
+    assert norm is not None
+    assert norm.value == pytest.approx(math.sqrt(3 * 4 + 3))
+
+
+def test_a_compiled_models_names_are_those_of_the_model(run, model):
+    compiled = torch.compile(model, backend="eager")
+    run.watch(model=compiled)
+    run.step(loss=0.0)
+    assert "0.weight" in run.finish().steps[0].tensors[Rung.STRUCTURE]
+
+
+def test_recording_draws_no_random_number_and_changes_no_bit(run, model):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    torch.manual_seed(1)
+    weights = [p.detach().clone() for p in model.parameters()]
+    state = torch.get_rng_state()
+    run.watch(model=model, optimizer=optimizer)
+    run.step(loss=1.0, batch=(torch.ones(2, 2), {"label": torch.arange(2)}))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), weights, strict=True))
+
+
+def test_data_is_part_of_the_header(run):
+    run.data("cifar10", {"train.bin": "ab"})
+    run.step(loss=1.0)
+    assert run.finish().header.data == {"cifar10": {"train.bin": "ab"}}
+
+
+def test_a_batch_in_another_order_has_the_same_samples():
+    images, labels = torch.randn(6, 3, 2), torch.arange(6)
+    order = torch.tensor([1, 0, 2, 3, 5, 4])
+    one = digest_batch((images, labels), where="here")
+    other = digest_batch((images[order], labels[order]), where="here")
+    mixed = digest_batch((images[order], labels), where="here")
+    assert one.whole != other.whole
+    assert one.samples == other.samples
+    assert mixed.samples not in (None, one.samples)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        torch.empty(0, 3),
+        {"x": np.arange(3.0), "y": "text", "z": None},
+        [torch.tensor(1.0), 2, math.nan, b"bytes"],
+        (),
+        torch.tensor([[1.0, 0.0]]).to_sparse(),
+    ],
+)
+def test_every_nest_of_plain_values_has_a_digest(batch):
+    assert len(digest_batch(batch, where="here").whole) == 32
+
+
+def test_a_batch_of_something_else_is_an_error_that_names_its_place():
+    with pytest.raises(RecordingError, match=r"batch\[1\]\['x'\] can't be digested") as caught:
+        digest_batch((1, {"x": object()}), where="a-run, step 3")
+    assert "builtins.object" in str(caught.value)
