@@ -180,6 +180,8 @@ def _settle(run_fd: int, platform: str) -> None:
     for name in filter(leftover.fullmatch, present):
         _remove(name, run_fd)
     if next_name(platform) in present:
+        # Nothing is given up for something that is no directory.
+        os.close(os.open(next_name(platform), _DIRECTORY, dir_fd=run_fd))
         if platform in present:
             _remove(platform, run_fd)
         os.rename(next_name(platform), platform, src_dir_fd=run_fd, dst_dir_fd=run_fd)
@@ -233,9 +235,8 @@ def _explained(target: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        link = error.errno == errno.ELOOP or (
-            error.errno == errno.ENOTDIR and any(p.is_symlink() for p in (target, target.parent))
-        )
+        places = (target, target.parent, target.with_name(next_name(target.name)))
+        link = error.errno == errno.ELOOP or any(place.is_symlink() for place in places)
         raise StoreError(
             what,
             where=str(target),

@@ -27,7 +27,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     """
     found: dict[KeyPath, int] = {}
     table: KeyPath = ()
-    for line, statement in _statements(text.split("\n")):
+    for line, statement in _statements(text.replace("\r\n", "\n").split("\n")):
         parsed = tomllib.loads(statement)
         paths = list(_paths(parsed, ()))
         if _HEADER.match(statement):
