@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +16,9 @@ from goldtrace.model.scalar import Scalar
 from goldtrace.model.tolerance import Tolerance
 from goldtrace.model.trace import End, Header, StepRecord, Trace
 from goldtrace.model.verdict import Rung, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HEADER = Header(
     run="r",
@@ -102,10 +105,14 @@ def changed_mapping(mapping: Mapping[Any, Any], *, keys: list[Any]) -> Iterator[
             yield {**mapping, key: next(iter(mapping.values()))}
 
 
+def amended(step: StepRecord, fields: dict[str, Any]) -> StepRecord:
+    return replace(step, **fields)
+
+
 def changed_record(step: StepRecord) -> Iterator[StepRecord]:
     for field in ("scalars", "hyperparameters", "rng"):
         for mapping in changed_mapping(getattr(step, field), keys=["new"]):
-            yield replace(step, **{field: mapping})
+            yield amended(step, {field: mapping})
     for ladder in changed_mapping(step.ladder, keys=list(Rung)):
         yield replace(step, ladder=ladder)
     for tensors in changed_mapping(step.tensors, keys=list(Rung)):
@@ -136,7 +143,9 @@ def mutations(trace: Trace) -> Iterator[Trace]:
 
 @settings(deadline=None, max_examples=50)
 @given(traces, tolerances)
-def test_a_trace_is_identical_to_itself_under_any_tolerance(trace, tolerance):
+def test_a_trace_is_identical_to_itself_under_any_tolerance(
+    trace: Trace, tolerance: dict[str, Tolerance]
+) -> None:
     comparison = compare_traces(trace, trace, tolerance=tolerance)
     assert comparison.verdict is Verdict.IDENTICAL
     assert comparison.divergences == ()
@@ -145,7 +154,9 @@ def test_a_trace_is_identical_to_itself_under_any_tolerance(trace, tolerance):
 
 @settings(deadline=None, max_examples=25)  # each example is some hundred comparisons
 @given(st.data(), traces)
-def test_one_changed_quantity_is_never_identical_and_drift_without_a_tolerance(data, trace):
+def test_one_changed_quantity_is_never_identical_and_drift_without_a_tolerance(
+    data: st.DataObject, trace: Trace
+) -> None:
     for mutant in mutations(trace):
         verdict = compare_traces(trace, mutant, tolerance={}).verdict
         assert verdict in (Verdict.DRIFT, Verdict.INCOMPARABLE), mutant
@@ -162,7 +173,9 @@ def reversed_mappings(value: Any) -> Any:
 
 @settings(deadline=None, max_examples=50)
 @given(traces, traces, tolerances)
-def test_the_order_of_mappings_changes_nothing(golden, current, tolerance):
+def test_the_order_of_mappings_changes_nothing(
+    golden: Trace, current: Trace, tolerance: dict[str, Tolerance]
+) -> None:
     steps = tuple(
         replace(
             step,
@@ -183,7 +196,9 @@ def test_the_order_of_mappings_changes_nothing(golden, current, tolerance):
 
 @settings(deadline=None, max_examples=50)
 @given(traces, tolerances)
-def test_a_number_that_became_nan_is_drift_under_any_tolerance(trace, tolerance):
+def test_a_number_that_became_nan_is_drift_under_any_tolerance(
+    trace: Trace, tolerance: dict[str, Tolerance]
+) -> None:
     nan = Scalar.of(math.nan)
     for place, step in enumerate(trace.steps):
         for name, value in step.scalars.items():
@@ -207,7 +222,9 @@ def replace_value(value: Scalar, other: Scalar) -> Scalar:
 
 @settings(deadline=None, max_examples=50)
 @given(traces, traces, tolerances)
-def test_divergences_are_in_causal_order_and_decide_the_verdict(golden, current, tolerance):
+def test_divergences_are_in_causal_order_and_decide_the_verdict(
+    golden: Trace, current: Trace, tolerance: dict[str, Tolerance]
+) -> None:
     comparison = compare_traces(golden, current, tolerance=tolerance)
     keys = [(math.inf if d.step is None else d.step, d.rung.order) for d in comparison.divergences]
     assert keys == sorted(keys)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from goldtrace.compare.align import StepPair, align_names
-from goldtrace.compare.rules import Rules
+from goldtrace.compare.align import align_names
 from goldtrace.compare.scalars import Where
-from goldtrace.model.trace import INITIAL_STEP, StepRecord
-from goldtrace.model.verdict import Divergence, Rung
+from goldtrace.model.trace import INITIAL_STEP
+from goldtrace.model.verdict import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from goldtrace.compare.align import StepPair
+    from goldtrace.compare.rules import Rules
+    from goldtrace.model.trace import StepRecord
+    from goldtrace.model.verdict import Divergence
 
 REORDERED = "the same samples in another order"
 """The note on a batch whose samples, each for itself, are the golden's."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from goldtrace.compare.align import StepPair, align_names, align_steps
+from goldtrace.compare.align import align_names, align_steps
 from goldtrace.compare.digests import Ladder, compare_digests
 from goldtrace.compare.notes import nan_notes, platform_note, tolerance_notes
-from goldtrace.compare.rules import GRAD_NORM, Rules, read_rules
+from goldtrace.compare.rules import GRAD_NORM, read_rules
 from goldtrace.compare.scalars import Where, compare_scalars
-from goldtrace.model.scalar import Scalar
-from goldtrace.model.tolerance import Tolerance
-from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace
-from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, Verdict
+from goldtrace.model.trace import INITIAL_STEP
+from goldtrace.model.verdict import Comparison, Rung, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from goldtrace.compare.align import StepPair
+    from goldtrace.compare.rules import Rules
+    from goldtrace.model.scalar import Scalar
+    from goldtrace.model.tolerance import Tolerance
+    from goldtrace.model.trace import End, StepRecord, Trace
+    from goldtrace.model.verdict import Change, Divergence
 
 LIMIT = 500
 """The most divergences that a comparison lists: about twelve for each of 40 steps."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from goldtrace.compare.align import align_steps, natural
-from goldtrace.compare.rules import GRAD_NORM, Rules
+from goldtrace.compare.rules import GRAD_NORM
 from goldtrace.model.scalar import Scalar
-from goldtrace.model.trace import Header, StepRecord, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from goldtrace.compare.rules import Rules
+    from goldtrace.model.trace import Header, StepRecord, Trace
 
 
 def nan_notes(golden: Trace, current: Trace) -> Iterator[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from goldtrace.model.tolerance import Tolerance
-from goldtrace.model.trace import Trace
 from goldtrace.model.verdict import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from goldtrace.model.tolerance import Tolerance
+    from goldtrace.model.trace import Trace
 
 GRAD_NORM = "grad_norm"
 """The name by which a tolerance reaches the norm of all gradients."""

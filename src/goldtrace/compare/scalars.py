@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from goldtrace.model.scalar import Scalar, ulp_distance
-from goldtrace.model.tolerance import Tolerance
-from goldtrace.model.verdict import Divergence, Rung
+from goldtrace.model.verdict import Divergence
+
+if TYPE_CHECKING:
+    from goldtrace.model.tolerance import Tolerance
+    from goldtrace.model.verdict import Rung
 
 ABSENT = "not recorded any more"
 """The note on what the golden holds and the current trace doesn't."""

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldtraceError
-from goldtrace.model.verdict import Change, Divergence, Rung, RunResult
+from goldtrace.model.verdict import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from goldtrace.model.verdict import Change, Divergence, RunResult
 
 SCHEMA = 1
 """The version of the document's format."""

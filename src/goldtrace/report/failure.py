@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError, RunError
-from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
+from goldtrace.model.verdict import Rung, Verdict
 from goldtrace.report.phrases import finding, value_lines, value_or_none
 from goldtrace.report.text import at, clip, count_of, pad, plain, since
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from goldtrace.model.verdict import Change, Comparison, Divergence, RunResult
 
 HEIGHT = 24
 """The lines of the smallest screen that a failure must fit."""
@@ -90,7 +95,7 @@ def _headlines(result: RunResult, width: int) -> list[str]:
     who = f"{clip(result.name, width // 2)} [{clip(result.device, 8)}]: "
     lines = textwrap.wrap(who + finding(result), width, subsequent_indent="  ")
     if len(lines) > _HEADLINES:
-        lines[_HEADLINES - 1 :] = [" ".join(["", *map(str.strip, lines[_HEADLINES - 1 :])])]
+        lines[_HEADLINES - 1 :] = ["  " + " ".join(map(str.strip, lines[_HEADLINES - 1 :]))]
     return [clip(line, width) for line in lines]
 
 

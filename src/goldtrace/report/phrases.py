@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from goldtrace.errors import GoldtraceError
-from goldtrace.model.verdict import Comparison, Divergence, Rung, RunResult, Verdict
+from goldtrace.model.verdict import Rung, Verdict
 from goldtrace.report.text import clip, count_of, distance, is_digest, plain, since
+
+if TYPE_CHECKING:
+    from goldtrace.model.verdict import Comparison, Divergence, RunResult
 
 _STATE = (Rung.GRADIENTS, Rung.OPTIMIZER, Rung.WEIGHTS, Rung.BUFFERS)
 

@@ -7,11 +7,16 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from goldtrace.model.verdict import RunResult, Verdict
+from goldtrace.model.verdict import Verdict
 from goldtrace.report.phrases import finding
 from goldtrace.report.text import clip, count_of, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from goldtrace.model.verdict import RunResult
 
 _LOG = 160  # columns, where nothing says how wide the reader's log is
 
