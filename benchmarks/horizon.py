@@ -118,7 +118,7 @@ def main() -> None:
     """Measure the run that the command line names, and print a table."""
     parser = argparse.ArgumentParser(description="How fast rounding noise grows in a run.")
     parser.add_argument("declaration", type=Path, help="a run.toml")
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, choices=range(1, 10), default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     declared = tomllib.loads(arguments.declaration.read_text())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import sys
 import tempfile
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +64,7 @@ def download(place: Path) -> None:
             }
             for name, content in files.items():
                 _write(place / name, content)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise _unavailable(place, f"{type(error).__name__}: {error}") from error
     except RuntimeError as error:
         raise DataError(
@@ -94,7 +96,9 @@ def _require_reachable(url: str, place: Path) -> None:
         try:
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):  # noqa: S310 - as above
                 answer.append("")
-        except OSError as error:
+        except urllib.error.HTTPError:
+            answer.append("")  # some servers refuse HEAD, and are there all the same
+        except (OSError, http.client.HTTPException) as error:
             answer.append(f"{type(error).__name__}: {error}")
 
     thread = threading.Thread(target=ask, name="goldtrace-probe", daemon=True)
