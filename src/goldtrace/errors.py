@@ -127,6 +127,10 @@ class NotRepeatableError(GoldtraceError):
     """Two fresh processes did not agree bit for bit, so there is nothing to certify."""
 
 
+class GoldenRoundingWarning(UserWarning):
+    """A run whose bits differ from its golden's by no more than it may: green, but look at it."""
+
+
 def error_from_json(fields: dict[str, str | None]) -> GoldtraceError:
     """The error that ``to_json`` described; an unknown class comes back as ``GoldtraceError``."""
     fields = dict(fields)

@@ -14,7 +14,7 @@ from _pytest.runner import runtestprotocol
 
 from goldtrace.isolation.chain import item_key, node_keys, stand_in
 from goldtrace.isolation.coverage import measuring
-from goldtrace.isolation.lifeline import end_with
+from goldtrace.lifeline import end_with
 from goldtrace.isolation.messages import (
     Finished,
     Left,
@@ -28,13 +28,10 @@ from goldtrace.isolation.messages import (
     send,
 )
 from goldtrace.isolation.options import unpack
+from goldtrace.isolation.role import OUT
 
 if TYPE_CHECKING:
     import warnings
-
-OUT = pytest.StashKey[str]()
-"""In the stash of the config: the directory that the running item is to leave its trace in."""
-
 
 def main(descriptor: int) -> int:
     """Serve the session at the other end of the socket ``descriptor`` until it is done."""

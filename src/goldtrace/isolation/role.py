@@ -1,0 +1,13 @@
+"""What a pytest process knows about its part in the isolation of golden tests."""
+
+from __future__ import annotations
+
+import pytest
+
+OUT = pytest.StashKey[str]()
+"""In the stash of a child's config: the directory that the running item leaves its trace in."""
+
+
+def is_isolated(config: pytest.Config) -> bool:
+    """Whether this process is the child that runs golden tests for a session."""
+    return getattr(config.option, "golden_isolated", False) is True

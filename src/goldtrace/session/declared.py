@@ -1,0 +1,74 @@
+"""Declared runs as pytest items: ``golden/<run>/run.toml``, one item a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldtrace.errors import GoldtraceError
+from goldtrace.launch import launch
+from goldtrace.model.spec import RunSpec
+from goldtrace.session.identity import GOLDEN, GoldenTest
+from goldtrace.session.outcome import RESULT, WRITTEN, express, leave
+from goldtrace.session.settings import settings_of, trace_folder
+from goldtrace.session.updating import describe
+from goldtrace.store.declared import load_run
+from goldtrace.store.golden import GoldenStore
+from goldtrace.workflow import certify_and_store, judge
+
+
+class DeclaredFile(pytest.File):
+    """One ``run.toml``."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """One item for each device of the run that the session has chosen."""
+        settings = settings_of(self.config)
+        spec = load_run(self.path)
+        chosen = [device for device in settings.devices if device in spec.devices]
+        for device in chosen or spec.devices:
+            item = DeclaredRun.from_parent(self, name=device, spec=spec)
+            if not chosen:
+                item.add_marker(pytest.mark.skip(reason=f"needs --golden-device {device}"))
+            yield item
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """A mistake in the file is shown as a message."""
+        if isinstance(excinfo.value, GoldtraceError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class DeclaredRun(pytest.Item):
+    """One run on one device; it trains in an interpreter of its own, never in this one."""
+
+    def __init__(self, *, spec: RunSpec, **parent: Any) -> None:
+        super().__init__(**parent)
+        self.stash[GOLDEN] = GoldenTest(spec=spec, device=self.name)
+        self.add_marker("golden")
+
+    def runtest(self) -> None:
+        """Train, judge, and write the golden where the session asks for it."""
+        settings = settings_of(self.config)
+        golden = self.stash[GOLDEN]
+        store = GoldenStore(settings.golden_dir)
+        trace = launch(golden.spec, self.name, root=settings.root)
+        folder = trace_folder(settings, golden.spec.name, self.name)
+        if folder is not None:
+            leave(trace, folder)
+        result = judge(golden.spec, trace, store)
+        if settings.update.covers(result):
+            again = launch(golden.spec, self.name, root=settings.root)
+            recorded = certify_and_store(
+                [trace, again], store=store, root=settings.root, reason=settings.reason
+            )
+            self.stash[WRITTEN] = describe(recorded)
+            result = judge(golden.spec, trace, store)
+        self.stash[RESULT] = result
+        express(result)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Named by the run, not by its file."""
+        return self.path, None, f"{self.stash[GOLDEN].spec.name}[{self.name}]"

@@ -1,0 +1,41 @@
+"""The plugin that shows golden errors as messages and hangs outcomes on reports."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import pytest
+
+from goldtrace.isolation.role import is_isolated
+from goldtrace.session.identity import GOLDEN
+from goldtrace.session.outcome import RESULT, WRITTEN, Outcome, attach, explain, result_of_call
+from goldtrace.session.settings import settings_of
+
+
+class Reporter:
+    """Serves every item that runs in this process and has a golden."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Explain before the report is made, attach afterwards."""
+        golden = item.stash.get(GOLDEN, None)
+        if golden is None or golden.device is None:
+            return (yield)
+        result = item.stash.get(RESULT, None)
+        if result is None:
+            result = result_of_call(golden.spec.name, golden.device, call)
+        settings = settings_of(item.config)
+        explain(call, strict=settings.strict)
+        report = yield
+        if report.when == "call" or (report.when == "setup" and not report.passed):
+            due = (
+                report.passed and is_isolated(item.config) and settings.update.covers(result)
+            )
+            timed = replace(result, seconds=report.duration)
+            attach(
+                report, Outcome.of(timed, due=due, written=item.stash.get(WRITTEN, None))
+            )
+        return report

@@ -1,0 +1,88 @@
+"""What the options and the configuration file of a pytest session say about goldens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from goldtrace.workflow import UpdateMode
+
+DEVICES = ("cpu", "cuda")
+
+_MODES = {
+    None: UpdateMode.NONE,
+    "default": UpdateMode.DEFAULT,
+    "missing": UpdateMode.MISSING,
+    "failing": UpdateMode.FAILING,
+    "all": UpdateMode.ALL,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The session's choices; ``golden_dir`` and ``report`` are absolute."""
+
+    root: Path
+    golden_dir: Path
+    devices: tuple[str, ...]
+    update: UpdateMode
+    reason: str
+    report: Path | None
+    in_process: bool
+    strict: bool
+
+
+_KEY = pytest.StashKey[Settings]()
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The settings of this session.
+
+    Raises:
+        pytest.UsageError: a device that there is none of.
+    """
+    if _KEY not in config.stash:
+        config.stash[_KEY] = _read(config)
+    return config.stash[_KEY]
+
+
+def trace_folder(settings: Settings, name: str, device: str) -> Path | None:
+    """Where the trace of a run is kept for whoever reads the report."""
+    return settings.report / "traces" / name / device if settings.report is not None else None
+
+
+def _read(config: pytest.Config) -> Settings:
+    option = config.option
+    devices = option.golden_device or config.getini("golden_device") or "cpu"
+    return Settings(
+        root=config.rootpath,
+        golden_dir=_path(config, "golden_dir") or config.rootpath / "golden",
+        devices=_devices(devices),
+        update=_MODES[option.golden_update],
+        reason=option.golden_reason or "pytest --golden-update",
+        report=_path(config, "golden_report"),
+        in_process=option.golden_in_process,
+        strict=option.golden_strict or config.getini("golden_strict"),
+    )
+
+
+def _path(config: pytest.Config, name: str) -> Path | None:
+    """A path of the command line counts from where pytest was called, another from the root."""
+    given = getattr(config.option, name)
+    if given is not None:
+        return Path(config.invocation_params.dir, given)
+    configured = config.getini(name)
+    return config.rootpath / configured if configured else None
+
+
+def _devices(text: str) -> tuple[str, ...]:
+    devices = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [device for device in devices if device not in DEVICES]
+    if unknown or not devices:
+        raise pytest.UsageError(
+            f"--golden-device: expected {' or '.join(DEVICES)} or both with a comma between, "
+            f"found {text!r}"
+        )
+    return devices

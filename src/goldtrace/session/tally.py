@@ -1,0 +1,68 @@
+"""The plugin that sums up: report.json, the summary in the terminal, unused goldens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from goldtrace.model.verdict import Verdict
+from goldtrace.report.document import SCHEMA, dump_document
+from goldtrace.session.outcome import Outcome, outcome_of
+from goldtrace.session.settings import settings_of
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+
+class Tally:
+    """Lives where the terminal is: in the session, or in xdist's controller."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._settings = settings_of(config)
+        self._outcomes: dict[tuple[str, str], Outcome] = {}
+        self._unused: Sequence[str] = ()
+
+    def take(self, report: object) -> None:
+        """Take the outcome that hangs on a report, if there is one."""
+        outcome = outcome_of(report)
+        if outcome is not None:
+            self._outcomes[outcome.run["name"], outcome.run["device"]] = outcome
+
+    def finish(self, session: pytest.Session, unused: Sequence[str]) -> None:
+        """Write report.json, and fail a strict session that has unused goldens."""
+        self._unused = unused
+        settings = self._settings
+        if settings.report is not None:
+            runs = [self._outcomes[key].run for key in sorted(self._outcomes)]
+            settings.report.mkdir(parents=True, exist_ok=True)
+            (settings.report / "report.json").write_text(
+                dump_document({"schema": SCHEMA, "runs": runs}), encoding="ascii"
+            )
+        if self._unused and settings.strict and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def summarize(self, terminal: TerminalReporter) -> None:
+        """A section about what was written, what was rounding, and what is unused."""
+        outcomes = [self._outcomes[key] for key in sorted(self._outcomes)]
+        written = [o.written for o in outcomes if o.written is not None]
+        rounding = [
+            o.headline
+            for o in outcomes
+            if o.run["verdict"] == Verdict.ROUNDING.value and o.run["passed"]
+        ]
+        unused = self._unused
+        if not (written or rounding or unused):
+            return
+        terminal.section("goldens")
+        for title, lines in (("written", written), ("rounding", rounding), ("unused", unused)):
+            for line in lines:
+                terminal.line(f"{title}: {line}")
+        if unused:
+            shown = self._settings.golden_dir
+            terminal.line(
+                f"nothing uses {'this golden' if len(unused) == 1 else 'these goldens'} in {shown} "
+                f"any more: delete {'its directory' if len(unused) == 1 else 'their directories'}"
+                + (" (an error under --golden-strict)" if self._settings.strict else "")
+            )

@@ -1,0 +1,70 @@
+"""Writing goldens during a test session: a second fresh process must agree first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from goldtrace.errors import GoldtraceError, NotRepeatableError
+from goldtrace.model.codec import HEADER, STEPS, decode_trace
+from goldtrace.model.trace import Trace
+from goldtrace.model.verdict import RunResult
+from goldtrace.session.identity import GoldenTest
+from goldtrace.session.outcome import Outcome, attach
+from goldtrace.session.settings import Settings
+from goldtrace.store.golden import GoldenStore
+from goldtrace.workflow import Recorded, certify_and_store, judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of a test in a fresh process: its reports, and the folder of its trace."""
+
+    reports: Sequence[pytest.TestReport]
+    folder: Path
+
+    def trace(self) -> Trace:
+        """The trace that the test left.
+
+        Raises:
+            NotRepeatableError: it left none, because it did not pass.
+        """
+        for report in self.reports:
+            if not report.passed:
+                raise NotRepeatableError(
+                    "the test passed in one process and not in another; nothing was written",
+                    where=report.nodeid,
+                    found=report.longreprtext.strip() or report.outcome,
+                )
+        return decode_trace({name: (self.folder / name).read_bytes() for name in (HEADER, STEPS)})
+
+
+def update(
+    golden: GoldenTest, attempts: Sequence[Attempt], settings: Settings, report: pytest.TestReport
+) -> None:
+    """Write the golden of a test if its attempts agree; otherwise ``report`` becomes a failure."""
+    store = GoldenStore(settings.golden_dir)
+    try:
+        traces = [attempt.trace() for attempt in attempts]
+        recorded = certify_and_store(
+            traces, store=store, root=settings.root, reason=settings.reason
+        )
+        result = judge(golden.spec, traces[0], store)
+    except GoldtraceError as error:
+        report.outcome = "failed"
+        report.longrepr = str(error)
+        failed = RunResult(name=golden.spec.name, device=golden.device or "", error=error)
+        attach(report, Outcome.of(failed))
+        return
+    attach(report, Outcome.of(result, written=describe(recorded)))
+
+
+def describe(recorded: Recorded) -> str:
+    """One line about a golden that was written."""
+    return (
+        f"{recorded.name} [{recorded.platform}] {recorded.action.value}: {recorded.moved} "
+        f"({recorded.processes} fresh processes agreed)"
+    )
