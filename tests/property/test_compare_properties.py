@@ -62,7 +62,7 @@ def records(number: int) -> st.SearchStrategy[StepRecord]:
 ends = st.builds(
     End, metrics=named(scalars), final=st.dictionaries(rungs, st.just("e" * 64), max_size=2)
 )
-traces = st.integers(1, 3).flatmap(
+traces = st.integers(1, 2).flatmap(
     lambda count: st.builds(
         Trace,
         header=st.just(HEADER),
@@ -141,7 +141,7 @@ def mutations(trace: Trace) -> Iterator[Trace]:
         yield replace(trace, end=replace(trace.end, final=final))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(traces, tolerances)
 def test_a_trace_is_identical_to_itself_under_any_tolerance(
     trace: Trace, tolerance: dict[str, Tolerance]
@@ -152,7 +152,7 @@ def test_a_trace_is_identical_to_itself_under_any_tolerance(
     assert comparison.steps_compared == trace.step_count
 
 
-@settings(deadline=None, max_examples=25)  # each example is some hundred comparisons
+@settings(deadline=None, max_examples=15)  # each example is some hundred comparisons
 @given(st.data(), traces)
 def test_one_changed_quantity_is_never_identical_and_drift_without_a_tolerance(
     data: st.DataObject, trace: Trace
@@ -171,7 +171,7 @@ def reversed_mappings(value: Any) -> Any:
     return value
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(traces, traces, tolerances)
 def test_the_order_of_mappings_changes_nothing(
     golden: Trace, current: Trace, tolerance: dict[str, Tolerance]
@@ -194,7 +194,7 @@ def test_the_order_of_mappings_changes_nothing(
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(traces, tolerances)
 def test_a_number_that_became_nan_is_drift_under_any_tolerance(
     trace: Trace, tolerance: dict[str, Tolerance]
@@ -220,7 +220,7 @@ def replace_value(value: Scalar, other: Scalar) -> Scalar:
     return Scalar(other.exact, value.dtype)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(traces, traces, tolerances)
 def test_divergences_are_in_causal_order_and_decide_the_verdict(
     golden: Trace, current: Trace, tolerance: dict[str, Tolerance]

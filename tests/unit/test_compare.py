@@ -98,6 +98,17 @@ def test_a_learning_rate_is_told_with_both_values_and_their_distance() -> None:
     assert found.ulp == pytest.approx(0.0001 / math.ulp(0.1))
 
 
+def test_learning_rates_come_before_other_hyperparameters() -> None:
+    other = {f"group{i}.{key}": Scalar.of(0.2) for i in (0, 1) for key in ("betas[0]", "lr")}
+    found = compare(changed(3, hyperparameters=other)).divergences
+    assert [d.name for d in found] == [
+        "group0.lr",
+        "group1.lr",
+        "group0.betas[0]",
+        "group1.betas[0]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("golden", "current", "shown"),
     [

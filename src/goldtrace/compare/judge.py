@@ -94,7 +94,9 @@ def _step(golden: StepRecord, current: StepRecord, rules: Rules) -> Iterator[Div
         allowed = rules.for_metric(name)
         if found := compare_scalars(Where(step, rung, name), left, right, tolerance=allowed):
             yield found
-    for name, a, b in align_names(golden.hyperparameters, current.hyperparameters):
+    hyperparameters = align_names(golden.hyperparameters, current.hyperparameters)
+    # Learning rates first: schedulers keep others beside them (initial_lr) that say less.
+    for name, a, b in sorted(hyperparameters, key=lambda entry: not entry[0].endswith(".lr")):
         allowed = rules.for_hyperparameter(name)
         if found := compare_scalars(Where(step, Rung.LR, name), a, b, tolerance=allowed):
             yield found
