@@ -204,8 +204,7 @@ def _may_be_golden(items: list[pytest.Item]) -> bool:
 def _golden_dir_exists(config: pytest.Config) -> bool:
     configured = config.option.golden_dir or config.getini("golden_dir") or "golden"
     return any(
-        Path(base, configured).is_dir()
-        for base in (config.rootpath, config.invocation_params.dir)
+        Path(base, configured).is_dir() for base in (config.rootpath, config.invocation_params.dir)
     )
 
 

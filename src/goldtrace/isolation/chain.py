@@ -9,8 +9,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _pytest.nodes import Node
 
-def node_keys(node: pytest.Item | pytest.Collector) -> list[str]:
+
+def node_keys(node: Node) -> list[str]:
     """One key for the node and each of its parents, the session first.
 
     Node ids won't do: plugins decorate them (xdist's ``--dist loadgroup``).
@@ -28,19 +30,19 @@ def item_key(item: pytest.Item) -> str:
     return "::".join([str(item.path), *names])
 
 
-def stand_in(item: pytest.Item, following: Sequence[str] | None) -> pytest.Item | None:
-    """An item that shares with ``item`` the collectors that the item with keys ``following`` has.
+def stand_in(node: Node, following: Sequence[str] | None) -> pytest.Item | None:
+    """An item that shares with ``node`` the collectors that the item with keys ``following`` has.
 
     pytest decides from the next item which fixtures to tear down after this one; when the next
     item runs in another process, this stands for it.
     """
     if following is None:
         return None
-    parent: pytest.Item | pytest.Collector = item.session
-    for node, key, wanted in zip(item.listchain(), node_keys(item), following, strict=False):
-        if key != wanted or isinstance(node, pytest.Item):
+    parent: pytest.Collector = node.session
+    for link, key, wanted in zip(node.listchain(), node_keys(node), following, strict=False):
+        if key != wanted or not isinstance(link, pytest.Collector):
             break
-        parent = node
+        parent = link
     return _Elsewhere.from_parent(parent, name="elsewhere")
 
 

@@ -1,12 +1,11 @@
-"""The child: a pytest session that collects the golden tests and runs them one by one on request."""
+"""The child: a pytest session that runs the golden tests one by one, on request."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 from _pytest.config import ConftestImportFailure, create_terminal_writer
@@ -14,7 +13,6 @@ from _pytest.runner import runtestprotocol
 
 from goldtrace.isolation.chain import item_key, node_keys, stand_in
 from goldtrace.isolation.coverage import measuring
-from goldtrace.lifeline import end_with
 from goldtrace.isolation.messages import (
     Finished,
     Left,
@@ -29,19 +27,23 @@ from goldtrace.isolation.messages import (
 )
 from goldtrace.isolation.options import unpack
 from goldtrace.isolation.role import OUT
+from goldtrace.lifeline import end_with
 
 if TYPE_CHECKING:
     import warnings
+    from collections.abc import Generator, Mapping, Sequence
+
 
 def main(descriptor: int) -> int:
     """Serve the session at the other end of the socket ``descriptor`` until it is done."""
-    os.set_inheritable(descriptor, False)
+    os.set_inheritable(descriptor, False)  # noqa: FBT003 - positional only
     connection = Connection(descriptor)
     try:
         start = receive(connection)
     except EOFError:
         return 1
-    assert isinstance(start, Start)
+    if not isinstance(start, Start):
+        return 1
     end_with(start.parent)
     sys.path[:] = start.sys_path
     with measuring(start.coverage):
@@ -73,7 +75,7 @@ class _Server:
     """The plugin that takes requests in place of pytest's own loop over all items."""
 
     def __init__(
-        self, config: pytest.Config, connection: Connection, start: Start, nowhere: IO[str]
+        self, config: pytest.Config, connection: Connection, start: Start, nowhere: TextIO
     ) -> None:
         self._config = config
         self._connection = connection
@@ -129,9 +131,7 @@ class _Server:
                 item=item, nextitem=stand_in(item, request.following)
             )
         except pytest.exit.Exception as leaving:
-            send(
-                self._connection, Left(how="exit", reason=leaving.msg, code=leaving.returncode)
-            )
+            send(self._connection, Left(how="exit", reason=leaving.msg, code=leaving.returncode))
             raise
         except KeyboardInterrupt:
             send(self._connection, Left(how="interrupt"))
@@ -144,10 +144,10 @@ class _Server:
         error = None
         if last is not None:
             try:
-                state.teardown_exact(_nearest(last, following))
+                state.teardown_exact(stand_in(last, following))
             except Exception as raised:  # noqa: BLE001 - whatever a fixture raises is its error
                 shown = pytest.ExceptionInfo.from_exception(raised)
-                error = str(last._repr_failure_py(shown, style="short"))  # type: ignore[arg-type]  # noqa: SLF001
+                error = str(last._repr_failure_py(shown, style="short"))  # noqa: SLF001 - as TestReport
         self._finished(session, error)
 
     def _finished(self, session: pytest.Session, error: str | None = None) -> None:
@@ -206,12 +206,6 @@ class _Server:
 
     def pytest_internalerror(self, excrepr: object) -> None:
         send(self._connection, Left(how="broken", reason=str(excrepr)))
-
-
-def _nearest(
-    node: pytest.Item | pytest.Collector, following: Sequence[str] | None
-) -> pytest.Item | None:
-    return None if following is None else stand_in(node, following)
 
 
 def _refuse_breakpoint(*_args: object, **_kwargs: object) -> None:

@@ -98,7 +98,9 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, Path):
         return True
     try:
-        return bool(json.loads(json.dumps(value)) == (list(value) if isinstance(value, tuple) else value))
+        return bool(
+            json.loads(json.dumps(value)) == (list(value) if isinstance(value, tuple) else value)
+        )
     except (TypeError, ValueError):
         return False
 

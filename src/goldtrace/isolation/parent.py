@@ -7,26 +7,32 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
-from typing import IO, Any
+from multiprocessing.connection import Pipe
+from typing import IO, TYPE_CHECKING, Any
 
 from goldtrace.errors import RunnerDiedError, UsageError
 from goldtrace.isolation.messages import (
     Finished,
     Left,
-    Message,
     Ready,
     Reported,
-    Run,
     Settle,
-    Start,
     Stop,
     Warned,
     receive,
     send,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from goldtrace.isolation.messages import (
+        Message,
+        Run,
+        Start,
+    )
 
 _STDERR_LINES = 20
 _ALIVE_CHECK = 0.2  # seconds between looks at whether a silent child still lives
@@ -70,9 +76,7 @@ class Child:
         with contextlib.suppress(OSError):  # its death is reported when an answer is awaited
             send(self._connection, start)
 
-    def run(
-        self, request: Run, on_report: Callable[[dict[str, Any]], None], *, where: str
-    ) -> None:
+    def run(self, request: Run, on_report: Callable[[dict[str, Any]], None], *, where: str) -> None:
         """Have one item run; its reports arrive one by one.
 
         Raises:
@@ -101,7 +105,7 @@ class Child:
                     raise AssertionError(unexpected)
 
     def settle(self, following: Sequence[str] | None, *, where: str) -> str | None:
-        """Have fixtures torn down before an item that runs elsewhere; the error, if there is one."""
+        """Have fixtures torn down before an item that runs elsewhere; the error, if any."""
         if self.active == list(following or ())[: len(self.active)]:
             return None
         self._request(Settle(following=following), where)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from goldtrace.errors import GoldtraceError
 from goldtrace.launch import launch
-from goldtrace.model.spec import RunSpec
 from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express, leave
 from goldtrace.session.settings import settings_of, trace_folder
@@ -18,6 +15,14 @@ from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
 from goldtrace.store.golden import GoldenStore
 from goldtrace.workflow import certify_and_store, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from _pytest._code.code import TerminalRepr
+
+    from goldtrace.model.spec import RunSpec
 
 
 class DeclaredFile(pytest.File):
@@ -34,7 +39,9 @@ class DeclaredFile(pytest.File):
                 item.add_marker(pytest.mark.skip(reason=f"needs --golden-device {device}"))
             yield item
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def repr_failure(  # type: ignore[override]  # as pytest.Collector has it
+        self, excinfo: pytest.ExceptionInfo[BaseException]
+    ) -> str | TerminalRepr:
         """A mistake in the file is shown as a message."""
         if isinstance(excinfo.value, GoldtraceError):
             return str(excinfo.value)

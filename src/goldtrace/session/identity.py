@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from goldtrace.errors import SpecError
 from goldtrace.store.declared import spec_of_test
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from goldtrace.model.spec import RunSpec
     from goldtrace.session.settings import Settings
 
@@ -30,7 +31,7 @@ _PLAIN = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenTest:
-    """A test that uses ``golden_run``; ``device`` is ``None`` when the session chose none of its."""
+    """A test that uses ``golden_run``; ``device`` is ``None`` if the session chose none of its."""
 
     spec: RunSpec
     device: str | None

@@ -7,22 +7,28 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from goldtrace.errors import GoldtraceError, RunnerDiedError
 from goldtrace.isolation.chain import item_key, node_keys
 from goldtrace.isolation.coverage import collect_into_session, measurement
-from goldtrace.isolation.messages import Left, Run, Start, Warned
+from goldtrace.isolation.messages import Left, Run, Start
 from goldtrace.isolation.options import child_modules, child_options
 from goldtrace.isolation.parent import Child, ChildLeftError
-from goldtrace.session.identity import GOLDEN, GoldenTest, uses_golden_run
+from goldtrace.session.identity import GOLDEN, uses_golden_run
 from goldtrace.session.outcome import outcome_of
 from goldtrace.session.replay import Replay
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import Attempt, update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from goldtrace.isolation.messages import Warned
+    from goldtrace.session.identity import GoldenTest
 
 _Key = tuple[int, tuple[tuple[str, str], ...]]
 
@@ -47,16 +53,16 @@ class IsolatedSession:
 
         Innermost, because pytest-cov sums up when the loop is left.
         """
-        ending: Callable[[Child], None] = Child.interrupt
         try:
             outcome = yield
-            ending = Child.close
-            return outcome
         except (pytest.Session.Failed, pytest.Session.Interrupted):
-            ending = Child.close
+            self._end(Child.close)
             raise
-        finally:
-            self._end(ending)
+        except BaseException:
+            self._end(Child.interrupt)
+            raise
+        self._end(Child.close)
+        return outcome
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
@@ -99,8 +105,7 @@ class IsolatedSession:
         self, item: pytest.Item, golden: GoldenTest, nextitem: pytest.Item | None
     ) -> list[pytest.TestReport]:
         """The reports of all phases; the goldens that are due have been written."""
-        assert golden.device is not None
-        kept = trace_folder(self._settings, golden.spec.name, golden.device)
+        kept = trace_folder(self._settings, golden.spec.name, golden.device or "")
         following = node_keys(nextitem) if nextitem is not None else None
         first = self._attempt(0, item, golden, following, kept)
         for report in first.reports:
@@ -155,7 +160,7 @@ class IsolatedSession:
                     )
         except GoldtraceError as error:
             replay.fail(error)
-        except (Exception, pytest.fail.Exception) as error:
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - see below
             # Plugins such as pytest-timeout raise out of the waiting.
             del self._children[key]
             child.kill()
@@ -208,7 +213,7 @@ class IsolatedSession:
         for key, child in list(self._children.items()):
             try:
                 errors.append(child.settle(following, where=item.nodeid))
-            except (RunnerDiedError, ChildLeftError) as error:
+            except (RunnerDiedError, ChildLeftError) as error:  # noqa: PERF203 - each its own
                 del self._children[key]
                 child.kill()
                 errors.append(str(error))

@@ -86,10 +86,9 @@ def explain(call: pytest.CallInfo[None], *, strict: bool) -> None:
 
     Data and devices that this machine lacks skip the test unless ``strict``.
     """
-    error = call.excinfo.value if call.excinfo is not None else None
-    if not isinstance(error, GoldtraceError):
+    if call.excinfo is None or not isinstance(call.excinfo.value, GoldtraceError):
         return
-    assert call.excinfo is not None
+    error = call.excinfo.value
     line = _users_line(call.excinfo)
     if line is not None:
         error.where = line if error.where is None else f"{line}: {error.where}"

@@ -32,9 +32,7 @@ class Replay:
         for name in ("sections", "user_properties"):
             data[name] = [tuple(pair) for pair in data[name]]
         config = self._item.config
-        self.reports.append(
-            config.hook.pytest_report_from_serializable(config=config, data=data)
-        )
+        self.reports.append(config.hook.pytest_report_from_serializable(config=config, data=data))
 
     def fail(self, error: GoldtraceError) -> None:
         """Make the phase that did not come to an end a failure, and complete the phases."""
@@ -57,7 +55,7 @@ class Replay:
         report = pytest.TestReport(
             nodeid=self._item.nodeid,
             location=self._item.location,
-            keywords=dict.fromkeys(self._item.keywords, 1),  # type: ignore[arg-type]  # as pytest
+            keywords=dict.fromkeys(self._item.keywords, 1),
             outcome="failed" if error is not None else "passed",
             longrepr=str(error) if error is not None else None,
             when=when,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from goldtrace.isolation.role import is_isolated
 from goldtrace.session.identity import GOLDEN
 from goldtrace.session.outcome import RESULT, WRITTEN, Outcome, attach, explain, result_of_call
 from goldtrace.session.settings import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 class Reporter:
@@ -31,11 +34,7 @@ class Reporter:
         explain(call, strict=settings.strict)
         report = yield
         if report.when == "call" or (report.when == "setup" and not report.passed):
-            due = (
-                report.passed and is_isolated(item.config) and settings.update.covers(result)
-            )
+            due = report.passed and is_isolated(item.config) and settings.update.covers(result)
             timed = replace(result, seconds=report.duration)
-            attach(
-                report, Outcome.of(timed, due=due, written=item.stash.get(WRITTEN, None))
-            )
+            attach(report, Outcome.of(timed, due=due, written=item.stash.get(WRITTEN, None)))
         return report

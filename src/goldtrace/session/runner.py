@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +11,17 @@ import pytest
 
 from goldtrace.errors import PinError
 from goldtrace.isolation.role import OUT, is_isolated
-from goldtrace.session.identity import GOLDEN, GoldenTest
+from goldtrace.session.identity import GOLDEN
 from goldtrace.session.outcome import RESULT, express, leave
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.store.golden import GoldenStore
 from goldtrace.workflow import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from goldtrace.recording import GoldenRun
+    from goldtrace.session.identity import GoldenTest
 
 _RUN = pytest.StashKey["GoldenRun"]()
 _UNDO = pytest.StashKey[ExitStack]()
@@ -38,7 +40,7 @@ def run_of(item: pytest.Item) -> GoldenRun:
 
 
 class Runner:
-    """The plugin of a process that runs golden tests itself: the child, or ``--golden-in-process``."""
+    """The plugin of a process that runs golden tests: a child, or with ``--golden-in-process``."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._settings = settings_of(config)
@@ -98,8 +100,10 @@ class Runner:
             golden = item.stash[GOLDEN]
             trace = item.stash[_RUN].finish()
             out = item.config.stash.get(OUT, None)
-            folder = Path(out) if out is not None else trace_folder(
-                self._settings, golden.spec.name, golden.device or ""
+            folder = (
+                Path(out)
+                if out is not None
+                else trace_folder(self._settings, golden.spec.name, golden.device or "")
             )
             if folder is not None:
                 leave(trace, folder)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from goldtrace.model.verdict import Verdict
 from goldtrace.report.document import SCHEMA, dump_document
-from goldtrace.session.outcome import Outcome, outcome_of
+from goldtrace.session.outcome import outcome_of
 from goldtrace.session.settings import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from _pytest.terminal import TerminalReporter
+
+    from goldtrace.session.outcome import Outcome
 
 
 class Tally:

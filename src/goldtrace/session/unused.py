@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from goldtrace.session.identity import GOLDEN
-from goldtrace.session.settings import Settings
 from goldtrace.store.declared import RUN_FILE
 from goldtrace.store.golden import GoldenStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+    from goldtrace.session.settings import Settings
 
 
 def unused_goldens(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError, NotRepeatableError
 from goldtrace.model.codec import HEADER, STEPS, decode_trace
-from goldtrace.model.trace import Trace
 from goldtrace.model.verdict import RunResult
-from goldtrace.session.identity import GoldenTest
 from goldtrace.session.outcome import Outcome, attach
-from goldtrace.session.settings import Settings
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import Recorded, certify_and_store, judge
+from goldtrace.workflow import certify_and_store, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pytest
+
+    from goldtrace.model.trace import Trace
+    from goldtrace.session.identity import GoldenTest
+    from goldtrace.session.settings import Settings
+    from goldtrace.workflow import Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
