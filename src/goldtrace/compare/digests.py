@@ -53,7 +53,8 @@ class Ladder:
             return "single tensors were not recorded"
         if step in steps:
             return "though every single tensor agrees"
-        near = min(steps, key=lambda number: (abs(number - step), -number))
+        # A later step first: the tensors that differ here still differ there.
+        near = min(steps, key=lambda number: (number < step, abs(number - step)))
         where = "before step 0" if near == INITIAL_STEP else f"at step {near}"
         return f"single tensors are compared {where}, not here"
 
@@ -113,5 +114,5 @@ def _tensors(
     for place, (name, a, b) in enumerate(differing):
         found = Where(golden.number, rung, name).differs(a, b)
         if place == 0 and len(names) > 1 and found.note is None:
-            found = replace(found, note=f"{len(differing)} of {len(names)} tensors differ")
+            found = replace(found, note=f"{len(differing)} of {len(names)} tensors")
         yield found

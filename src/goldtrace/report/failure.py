@@ -101,6 +101,8 @@ def _headlines(result: RunResult, width: int) -> list[str]:
 
 def next_command(result: RunResult) -> str | None:
     """What to do next: the workflow's hint, the error's, or how to write the golden."""
+    if result.verdict is Verdict.IDENTICAL:
+        return None
     if result.hint is not None:
         return result.hint
     if isinstance(result.error, GoldtraceError) and result.error.hint is not None:
