@@ -55,7 +55,13 @@ FAULTS = [
     Fault("two samples swapped", {"swapped": 1}, 1, Rung.BATCH, "batch", note="another order"),
     Fault("one batch dropped", {"dropped": 2}, 2, Rung.BATCH, "batch"),
     Fault("one pixel of the data", {"flipped_byte": True}, None, Rung.BATCH, "batch"),
-    Fault("augmentation from the global stream", {"global_stream": True}, 0, Rung.BATCH, "batch"),
+    Fault(
+        "augmentation from the global stream",
+        {"global_stream": True},
+        INITIAL_STEP,
+        Rung.RNG,
+        "generator:noise",
+    ),
     Fault("no worker_init_fn", {"worker_init_fn": False}, 0, Rung.BATCH, "batch", WORKERS),
     Fault("an extra draw", {"extra_draw": 4}, 4, Rung.RNG, "torch"),
     Fault("evaluation mode", {"eval": True}, 0, Rung.RNG, "torch"),
@@ -81,7 +87,7 @@ FAULTS = [
     Fault("a scalar gone", {"no_accuracy": True}, 0, Rung.METRIC, "correct"),
     Fault("a metric gone", {"no_metric": True}, None, Rung.METRIC, "final"),
 ]
-SEED = Fault("seed", {}, INITIAL_STEP, Rung.RNG, "python")
+SEED = Fault("seed", {}, INITIAL_STEP, Rung.RNG, "generator:noise")
 
 
 @pytest.fixture(scope="session")

@@ -201,7 +201,7 @@ def test_two_models_and_optimizers_keep_their_names_apart(run):
         optimizers[name].step()
     run.step(loss=0.0)
     step = run.finish().steps[1]
-    assert step.hyperparameters.keys() == {"generator.group0.lr", "critic.group0.lr"}
+    assert {"generator.group0.lr", "critic.group0.lr"} <= step.hyperparameters.keys()
     assert set(step.tensors[Rung.GRADIENTS]) == {
         "call0.generator.weight",
         "call0.generator.bias",

@@ -10,9 +10,10 @@ import torch
 
 from goldtrace.model.scalar import Scalar
 
-# How a step is computed, not what it computes. They also come and go between torch releases.
+# How a step is computed, not what it computes (they also come and go between torch releases), and
+# what a scheduler remembers of the learning rate that is recorded anyway.
 _IMPLEMENTATION = frozenset(
-    {"params", "param_names", "foreach", "fused", "capturable", "differentiable"}
+    {"params", "param_names", "foreach", "fused", "capturable", "differentiable", "initial_lr"}
 )
 
 
