@@ -121,7 +121,11 @@ def _read(node: Any) -> str | None:
 
 
 def _write(node: Any, precision: str | None) -> None:
-    if precision is not None and _read(node) != precision:
+    if precision is None or _read(node) == precision:
+        return
+    # A node tells what it inherits as if it were its own: so let it inherit again, if it did.
+    node.fp32_precision = "none"
+    if _read(node) != precision:
         node.fp32_precision = precision
 
 

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from goldtrace.environment import accelerator
+
+
+class NotSupported(Exception):  # noqa: N818 - stands for NVML's NVMLError
+    pass
+
+
+def fake_nvml(**replaced: object) -> types.SimpleNamespace:
+    """A driver with two cards; what a card does not support raises, as NVML does."""
+
+    def unsupported(*_: object) -> object:
+        raise NotSupported
+
+    def by_index(index: int) -> str:
+        if index > 1:
+            raise NotSupported
+        return f"card {index}"
+
+    functions = {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetHandleByIndex": by_index,
+        "nvmlDeviceGetHandleByUUID": lambda uuid: f"card {uuid}",
+        "nvmlDeviceGetName": lambda card: f"H100 {card}".encode(),
+        "nvmlSystemGetDriverVersion": lambda: "570.1",
+        "nvmlSystemGetCudaDriverVersion": lambda: 12080,
+        "nvmlDeviceGetVbiosVersion": unsupported,
+        "nvmlDeviceGetMemoryInfo": lambda _: types.SimpleNamespace(total=80 << 30),
+        "nvmlDeviceGetMemoryBusWidth": lambda _: 5120,
+        "nvmlDeviceGetEccMode": lambda _: [1, 1],
+        "nvmlDeviceGetMigMode": unsupported,
+        "nvmlDeviceGetMaxClockInfo": lambda _, kind: 1000 + kind,
+        "nvmlDeviceGetEnforcedPowerLimit": lambda _: 700_000,
+        "nvmlDeviceGetCudaComputeCapability": lambda _: (9, 0),
+    }
+    constants = {"NVMLError": NotSupported, "NVML_CLOCK_SM": 1, "NVML_CLOCK_MEM": 2}
+    return types.SimpleNamespace(**{**functions, **constants, **replaced})
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(accelerator, "sys", types.SimpleNamespace(modules={}))
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
+    return monkeypatch
+
+
+def test_the_driver_describes_the_card_and_what_it_does_not_know_is_left_out(nvml):
+    assert accelerator.describe_accelerator() == {
+        "capability": "9.0",
+        "driver": "570.1",
+        "driver_cuda": "12.8",
+        "ecc": "on",
+        "memory": "81920 MiB",
+        "memory_bus": "5120 bit",
+        "memory_clock_max": "1002 MHz",
+        "model": "H100 card 0",
+        "power_limit": "700 W",
+        "sm_clock_max": "1001 MHz",
+    }
+    assert accelerator.compute_capability() == "90"
+
+
+@pytest.mark.parametrize(
+    ("visible", "card"), [("1,0", "card 1"), ("GPU-abc", "card GPU-abc"), ("0", "card 0")]
+)
+def test_the_card_is_the_first_one_that_cuda_may_see(nvml, visible, card):
+    nvml.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    assert accelerator.describe_accelerator()["model"] == f"H100 {card}"
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "7"])
+def test_a_card_that_is_hidden_or_absent_is_not_described(nvml, visible):
+    nvml.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    assert accelerator.describe_accelerator() == {}
+
+
+def test_without_a_driver_there_is_nothing_to_describe(nvml):
+    def no_driver() -> None:
+        raise NotSupported
+
+    nvml.setitem(sys.modules, "pynvml", fake_nvml(nvmlInit=no_driver))
+
+    assert accelerator.describe_accelerator() == {}
+
+
+def test_without_nvml_torch_tells_what_it_knows(nvml):
+    nvml.setitem(sys.modules, "pynvml", None)
+    properties = types.SimpleNamespace(
+        name="H100", major=9, minor=0, total_memory=80 << 30, multi_processor_count=132
+    )
+    torch = types.SimpleNamespace(
+        cuda=types.SimpleNamespace(
+            is_available=lambda: True,
+            is_initialized=lambda: True,
+            current_device=lambda: 0,
+            get_device_properties=lambda _: properties,
+            get_device_capability=lambda: (9, 0),
+        ),
+        version=types.SimpleNamespace(cuda="13.2"),
+        backends=types.SimpleNamespace(cudnn=types.SimpleNamespace(version=lambda: 92600)),
+    )
+    nvml.setattr(accelerator, "sys", types.SimpleNamespace(modules={"torch": torch}))
+
+    assert accelerator.describe_accelerator() == {
+        "capability": "9.0",
+        "cuda": "13.2",
+        "cudnn": "92600",
+        "memory": "81920 MiB",
+        "model": "H100",
+        "multiprocessors": "132",
+    }
+    assert accelerator.compute_capability() == "90"
