@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.environment import Environment, Revision
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
 from goldtrace.model.verdict import Change, Rung
-from goldtrace.store.golden import Certificate, GoldenStore, Plan
+from goldtrace.store.golden import Certificate
 from goldtrace.store.ledger import LedgerEntry
+
+if TYPE_CHECKING:
+    from goldtrace.store.golden import GoldenStore, Plan
 
 
 def digest(number: int) -> str:

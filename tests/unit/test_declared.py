@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goldtrace.errors import ExitCode, SpecError
 from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.tolerance import Tolerance
-from goldtrace.store.declared import discover, load_run
+from goldtrace.store.declared import discover, load_run, spec_of_test
 
 ENTRY = 'entry = "package.training:train"\n'
 
@@ -80,7 +81,7 @@ loss = { rtol = 1e-5, atol = 0 }
         ('entry = "package:"\n', 1, "entry"),
         ('entry = "../escape:train"\n', 1, "entry"),
         (ENTRY + "\n# seeds\nseed = -1\n", 4, "seed"),
-        (ENTRY + "seed = 4294967296\n", 2, "seed"),
+        (ENTRY + "seed = 9223372036854775808\n", 2, "seed"),
         (ENTRY + "seed = true\n", 2, "seed"),
         (ENTRY + "seed = 1.0\n", 2, "seed"),
         (ENTRY + 'devices = "cpu"\n', 2, "devices"),
@@ -89,6 +90,7 @@ loss = { rtol = 1e-5, atol = 0 }
         (ENTRY + 'devices = ["cpu", "cpu"]\n', 2, "devices"),
         (ENTRY + 'devices = [["cpu"]]\n', 2, "devices"),
         (ENTRY + "profile = 1\n", 2, "profile"),
+        (ENTRY + 'profile = "fast"\n', 2, "profile"),
         (ENTRY + "warn_only = 1\n", 2, "warn_only"),
         (ENTRY + 'exact = "yes"\n', 2, "exact"),
         (ENTRY + "tape = 3\n", 2, "tape"),
@@ -149,6 +151,12 @@ def test_an_unknown_key_is_named_with_what_was_probably_meant(
 def test_an_unknown_device_comes_with_what_was_probably_meant() -> None:
     assert failure(ENTRY + 'devices = ["gpu", "cud"]\n').found == "'gpu'"
     assert failure(ENTRY + 'devices = ["cud"]\n', run="y").hint == 'did you mean "cuda"?'
+
+
+def test_an_unknown_profile_comes_with_what_was_probably_meant() -> None:
+    assert failure(ENTRY + 'profile = "cpu"\n').expected == "cpu-portable or cpu-native or cuda"
+    text = ENTRY + 'profile = "cpu_portable"\n'
+    assert failure(text, run="y").hint == 'did you mean "cpu-portable"?'
 
 
 def test_keys_inside_text_and_lists_do_not_mislead_the_line() -> None:
@@ -235,3 +243,40 @@ def test_discover_lists_the_declared_runs_in_order() -> None:
 
 def test_discover_finds_nothing_where_nothing_is() -> None:
     assert discover(Path("golden")) == []
+
+
+def test_a_marker_takes_what_a_declaration_takes_and_tuples() -> None:
+    arguments = {
+        "seed": 3,
+        "devices": ("cpu", "cuda"),
+        "config": {"betas": (0.9, 0.98), "scheduler": None},
+        "tolerance": {"*": {"atol": 1}},
+    }
+    spec = spec_of_test("test_a", "test_a.py::test_a", arguments, where="test_a.py::test_a")
+    assert spec == RunSpec(
+        name="test_a",
+        entry="test_a.py::test_a",
+        kind=RunKind.TEST,
+        seed=3,
+        devices=("cpu", "cuda"),
+        config={"betas": (0.9, 0.98), "scheduler": None},
+        tolerance={"*": Tolerance(atol=1.0)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({"entry": "a:b"}, "unknown key entry"),
+        ({"sed": 1}, "unknown key sed"),
+        ({"seed": "1"}, "seed has a value"),
+        ({"config": {"model": object()}}, "config.model has a value"),
+        ({"config": {1: 2}}, "config has a value"),
+        ({"tolerance": {"loss": 1e-5}}, "tolerance.loss has a value"),
+    ],
+)
+def test_a_wrong_argument_of_a_marker_names_the_test(arguments: dict[str, Any], what: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec_of_test("test_a", "test_a.py::test_a", arguments, where="test_a.py::test_a")
+    assert caught.value.where == "test_a.py::test_a"
+    assert what in caught.value.what

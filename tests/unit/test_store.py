@@ -3,8 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import golden_samples as samples
 import pytest
@@ -16,6 +15,9 @@ from goldtrace.model.environment import Revision
 from goldtrace.model.scalar import Scalar
 from goldtrace.store.golden import FILES, Certificate, Golden, GoldenStore, PlanAction
 from goldtrace.store.ledger import LedgerEntry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RUN, PLATFORM = "tiny", "cpu-portable"
 OTHER_LOSSES = (2.5, 1.25, 0.5)

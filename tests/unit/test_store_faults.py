@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import golden_samples as samples
 import pytest
 
 from goldtrace.errors import StoreError
-from goldtrace.model.trace import Trace
-from goldtrace.store.golden import GoldenStore, Plan, PlanAction
+from goldtrace.store.golden import GoldenStore, PlanAction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from goldtrace.model.trace import Trace
+    from goldtrace.store.golden import Plan
 
 RUN, PLATFORM = "tiny", "cpu-portable"
 OLD, NEW = samples.trace(), samples.trace(losses=(9.0, 8.0, 7.0))
@@ -325,3 +331,54 @@ def test_of_two_writers_with_one_starting_point_one_wins_and_one_is_told(tmp_pat
     assert golden.trace == traces[int(golden.ledger[1].reason)]
     assert len(told) == len(plans) - 1
     assert all("changed by someone else" in error.what for error in told)
+
+
+def test_a_reader_that_opened_the_old_golden_turns_to_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer decides and begins to remove the old golden after the reader has opened it."""
+    (_, rehearsal, plan), (_, store, _) = itertools.islice(copies(tmp_path, OLD), 2)
+    with failing_at(MOST, death) as seen:
+        rehearsal.apply(plan)
+    second_removal = [place for place, name in enumerate(seen) if name == "unlink"][1]
+    genuine = os.listdir
+
+    def replaced_under_us(directory: int) -> list[str]:
+        monkeypatch.setattr(os, "listdir", genuine)
+        with failing_at(second_removal, death), pytest.raises(Death):
+            store.apply(plan)
+        return os.listdir(directory)
+
+    monkeypatch.setattr(os, "listdir", replaced_under_us)
+    assert check_one_of_both(store, OLD) == "new"
+    assert len(genuine(store.root / RUN / PLATFORM)) == 3
+
+
+def test_a_second_writer_waits_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, plan = prepared(tmp_path, OLD)
+    other = samples.plan(store, samples.trace(losses=(0.0,)))
+    told: list[str] = []
+
+    def second() -> None:
+        try:
+            store.apply(other)
+        except StoreError as error:
+            told.append(error.what)
+
+    writer = threading.Thread(target=second)
+    genuine = os.rename
+
+    def meanwhile(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(os, "rename", genuine)
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        genuine(*arguments, **options)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    store.apply(plan)
+    writer.join()
+    assert told == ["the golden was changed by someone else in the meantime"]
+    assert check_one_of_both(store, OLD) == "new"

@@ -16,14 +16,19 @@ identifies the whole trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError
 from goldtrace.model import sealed
 from goldtrace.model.header_codec import decode_header, encode_header
-from goldtrace.model.migrations import MIGRATIONS, Documents, Migration, migrate
+from goldtrace.model.migrations import MIGRATIONS, Documents, migrate
 from goldtrace.model.step_codec import decode_lines, encode_lines
 from goldtrace.model.trace import SCHEMA, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from goldtrace.model.migrations import Migration
 
 HEADER = "header.json"
 STEPS = "steps.jsonl"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from goldtrace.errors import GoldenError, RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.sealed import RESTORE, wrong_type
 from goldtrace.model.verdict import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DIGEST = "digest"
 """The key under which a sealed document carries the SHA-256 of the rest of itself."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldenError, RecordingError
 from goldtrace.model import fields
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.sealed import RESTORE, wrong_type
-from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace
+from goldtrace.model.trace import INITIAL_STEP, End, StepRecord
 from goldtrace.model.verdict import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from goldtrace.model.trace import Trace
 
 _NOTHING = StepRecord(number=INITIAL_STEP - 1)
 """What the first line is told apart from."""

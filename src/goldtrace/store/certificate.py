@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError
 from goldtrace.model import fields, sealed
 from goldtrace.model.codec import encode_trace, trace_digest
-from goldtrace.model.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from goldtrace.model.trace import Trace
 
 CERTIFICATE = "certificate.json"
 

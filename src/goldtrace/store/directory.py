@@ -18,11 +18,14 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldtrace.errors import StoreError
 from goldtrace.model.sealed import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,7 +59,12 @@ def read(run: Path, platform: str, names: tuple[str, ...]) -> dict[str, bytes] |
         except FileNotFoundError:
             return None
         try:
-            return _read(run_fd, run / platform, names)
+            files = _read(run_fd, run / platform, names)
+            if files is None:
+                # A writer may have moved it from one name to the other between two looks.
+                _lock(run_fd, fcntl.LOCK_SH)
+                files = _read(run_fd, run / platform, names)
+            return files
         finally:
             os.close(run_fd)
 
@@ -75,7 +83,7 @@ def replace(run: Path, platform: str, files: Mapping[str, bytes], *, expected: s
             _sync_directory(run.parent)
         run_fd = os.open(run, _DIRECTORY)
         try:
-            _lock(run_fd)
+            _lock(run_fd, fcntl.LOCK_EX)
             _settle(run_fd, platform)
             if fingerprint(_read(run_fd, target, tuple(files))) != expected:
                 raise StoreError(
@@ -212,10 +220,10 @@ def _remove(name: str, parent_fd: int) -> None:
     os.rmdir(name, dir_fd=parent_fd)
 
 
-def _lock(run_fd: int) -> None:
-    """Keep other writers out until the directory is closed, where the file system can."""
+def _lock(run_fd: int, kind: int) -> None:
+    """Keep (other) writers out until the directory is closed, where the file system can."""
     try:
-        fcntl.flock(run_fd, fcntl.LOCK_EX)
+        fcntl.flock(run_fd, kind)
     except OSError as error:
         # Network file systems may lack it. The rename still decides, for all or nothing.
         if error.errno not in (errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS):

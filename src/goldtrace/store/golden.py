@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError, GoldtraceError, StoreError
 from goldtrace.model import sealed
 from goldtrace.model.codec import HEADER, STEPS, decode_trace, encode_trace, trace_digest
-from goldtrace.model.trace import Trace
 from goldtrace.store import directory
 from goldtrace.store.certificate import (
     CERTIFICATE,
@@ -21,8 +19,15 @@ from goldtrace.store.certificate import (
     decode_certificate,
     encode_certificate,
 )
-from goldtrace.store.ledger import LEDGER, LedgerEntry, decode_ledger, encode_entry
+from goldtrace.store.ledger import LEDGER, decode_ledger, encode_entry
 from goldtrace.store.names import check_name, is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from goldtrace.model.trace import Trace
+    from goldtrace.store.ledger import LedgerEntry
 
 __all__ = ["Certificate", "Golden", "GoldenStore", "Plan", "PlanAction"]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldenError
 from goldtrace.model import fields, sealed
 from goldtrace.model.verdict import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LEDGER = "ledger.jsonl"
 
