@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _SEED_LIMIT = 2**63
 _NUMPY_LIMIT = 2**32
-_ACCELERATORS = ("cuda", "xpu", "mps")
-_RESERVED = frozenset({"python", "numpy", "torch", *_ACCELERATORS})
+_ACCELERATORS = ("cuda", "xpu")
+_RESERVED = frozenset({"python", "numpy", "torch", "generator", *_ACCELERATORS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def register_generator(
     Raises:
         UsageError: the name is taken by a generator that goldtrace knows itself.
     """
-    if name.partition(":")[0] in {*_RESERVED, "generator"}:
+    if name.partition(":")[0] in _RESERVED:
         raise UsageError(f"the name {name!r} belongs to a generator of goldtrace's own")
     _libraries[name] = _Library(seed, state)
     if _streams.seed is not None:
@@ -191,10 +191,7 @@ def _accelerator_states(torch: Any) -> dict[str, bytes]:
     states = {}
     for kind in _ACCELERATORS:
         module = getattr(torch, kind, None)
-        if module is None or not _in_use(module, kind):
-            continue
-        if kind == "mps":
-            states["mps:0"] = _bytes(module.get_rng_state())
+        if module is None or not module.is_initialized():
             continue
         current = module.current_device()
         for index in range(module.device_count()):
@@ -203,12 +200,6 @@ def _accelerator_states(torch: Any) -> dict[str, bytes]:
             if index == current or any(state[8:]):
                 states[f"{kind}:{index}"] = state
     return states
-
-
-def _in_use(module: Any, kind: str) -> bool:
-    if kind == "mps":
-        return bool(module.is_available())
-    return bool(module.is_initialized())
 
 
 def _bytes(state: torch.Tensor) -> bytes:
