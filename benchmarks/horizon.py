@@ -35,16 +35,22 @@ NOISE = 2.0**-23
 
 
 class Probe:
-    """A run object that keeps losses and weights, and perturbs the gradients when asked to."""
+    """A run object that keeps losses and weights.
 
-    def __init__(self, declared: Mapping[str, Any], *, noise: int | None) -> None:
+    Given a ``golden`` probe, it perturbs the gradients and keeps how far its weights are from
+    the golden's instead of the weights.
+    """
+
+    def __init__(self, declared: Mapping[str, Any], golden: Probe | None, noise: int) -> None:
         self.name = "horizon"
         self.seed: int = declared["seed"]
         self.device = "cpu"
         self.config: dict[str, Any] = declared["config"]
         self.losses: list[float] = []
         self.weights: list[list[torch.Tensor]] = []
+        self.spread: list[float] = []
         self.metrics: dict[str, float] = {}
+        self._golden = golden
         self._noise = noise
         self._parameters: list[torch.Tensor] = []
 
@@ -53,14 +59,19 @@ class Probe:
     def watch(self, *, model: Any, optimizer: Any, **_: Any) -> None:
         """Note the initial weights, and hook the noise in."""
         self._parameters = list(model.parameters())
-        self._keep()
-        if self._noise is not None:
+        if self._golden is None:
+            self._keep()
+        else:
             optimizer.register_step_pre_hook(self._perturber(self._noise))
 
     def step(self, *, loss: torch.Tensor, **_: Any) -> None:
         """Note the loss and the weights after the step."""
         self.losses.append(loss.item())
-        self._keep()
+        if self._golden is None:
+            self._keep()
+        else:
+            start, there = self._golden.weights[0], self._golden.weights[len(self.losses)]
+            self.spread.append(spread(start, there, self._parameters))
 
     def data(self, *_: Any) -> None:
         """Data is not looked at."""
@@ -86,25 +97,25 @@ class Probe:
         return perturb
 
 
-def run(declared: Mapping[str, Any], *, noise: int | None) -> Probe:
-    """Train once; ``noise`` seeds the perturbation of the gradients."""
+def run(declared: Mapping[str, Any], *, golden: Probe | None = None, noise: int = 0) -> Probe:
+    """Train once; given a ``golden``, with noise of this seed on the gradients."""
     module, _, function = declared["entry"].partition(":")
-    probe = Probe(declared, noise=noise)
+    probe = Probe(declared, golden, noise)
     with deterministic(declared.get("profile", "cpu-portable")):
         seed_everything(probe.seed)
         getattr(importlib.import_module(module), function)(probe)
     return probe
 
 
-def spread(golden: Probe, noisy: Probe, step: int) -> float:
+def spread(
+    start: list[torch.Tensor], golden: list[torch.Tensor], noisy: list[torch.Tensor]
+) -> float:
     """The median over tensors of the difference of weights, as a share of the way they went."""
     shares: list[float] = []
-    for start, there, here in zip(
-        golden.weights[0], golden.weights[step], noisy.weights[step], strict=True
-    ):
-        way = float((there - start).norm())
+    for from_, there, here in zip(start, golden, noisy, strict=True):
+        way = float((there - from_).norm())
         if way:
-            shares.append(float((here - there).norm()) / way)
+            shares.append(float((here.detach() - there).norm()) / way)
     return statistics.median(shares)
 
 
@@ -130,15 +141,15 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **pins})  # noqa: S606
 
     before = time.perf_counter()
-    golden = run(declared, noise=None)
+    golden = run(declared)
     seconds = time.perf_counter() - before
-    noisy = [run(declared, noise=seed) for seed in range(1, arguments.repeats + 1)]
+    noisy = [run(declared, golden=golden, noise=seed) for seed in range(1, arguments.repeats + 1)]
     print(f"{seconds:.1f} s; {golden.metrics}")
     print("| step | loss | loss difference | weights |")
     print("| ---: | ---: | ---: | ---: |")
     for step, loss in enumerate(golden.losses):
         difference = max(abs(other.losses[step] - loss) for other in noisy)
-        weights = max(spread(golden, other, step + 1) for other in noisy)
+        weights = max(other.spread[step] for other in noisy)
         print(f"| {step} | {loss:.4f} | {difference:.0e} | {weights:.0e} |")
 
 
