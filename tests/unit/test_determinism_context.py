@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from goldtrace.errors import PinError
 def state():
     return {name: switch.read(torch) for name, switch in SWITCHES.items()}
 
-def scene(name, body, **options):
+def scene(name: str, body, **options):
     try:
         with deterministic(**options) as pins:
             inside = state()
@@ -69,13 +70,13 @@ def start(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess
 
 
 @pytest.fixture(scope="module")
-def scenes():
+def scenes() -> Any:
     answer = start(SCENES, profile_for("cpu-portable", "cuda").environment())
     assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)
 
 
-def test_the_pins_in_force_are_those_of_the_profile(scenes):
+def test_the_pins_in_force_are_those_of_the_profile(scenes: dict[str, Any]) -> None:
     expected = {p.name: p.value for p in profile_for("cpu-portable", "cpu").pins if p.recorded}
 
     assert scenes["plain"]["pins"] == expected
@@ -83,13 +84,13 @@ def test_the_pins_in_force_are_those_of_the_profile(scenes):
     assert scenes["plain"]["inside"]["torch.float32_matmul_precision"] == "highest"
 
 
-def test_the_pins_of_cuda_can_be_put_in_force_without_a_gpu(scenes):
+def test_the_pins_of_cuda_can_be_put_in_force_without_a_gpu(scenes: dict[str, Any]) -> None:
     expected = {p.name: p.value for p in profile_for("cuda", "cuda").pins if p.recorded}
 
     assert scenes["cuda"]["pins"] == expected
 
 
-def test_warn_only_is_recorded(scenes):
+def test_warn_only_is_recorded(scenes: dict[str, Any]) -> None:
     assert scenes["warn"]["pins"]["torch.use_deterministic_algorithms"] == "warn"
     assert scenes["plain"]["pins"]["torch.use_deterministic_algorithms"] == "error"
 
@@ -98,15 +99,15 @@ def test_warn_only_is_recorded(scenes):
     "name",
     ["plain", "warn", "cuda", "raises", "nested", "threads changed", "algorithms changed"],
 )
-def test_everything_is_restored_whatever_happened(scenes, name):
+def test_everything_is_restored_whatever_happened(scenes: dict[str, Any], name: str) -> None:
     assert scenes[name]["after"] == scenes["before"]
 
 
-def test_an_exception_of_the_body_passes_through(scenes):
+def test_an_exception_of_the_body_passes_through(scenes: dict[str, Any]) -> None:
     assert scenes["raises"]["raised"]
 
 
-def test_an_inner_context_gives_the_outer_pins_back(scenes):
+def test_an_inner_context_gives_the_outer_pins_back(scenes: dict[str, Any]) -> None:
     inner, outer = scenes["nested"]["seen"]
 
     assert inner == "warn"
@@ -120,21 +121,23 @@ def test_an_inner_context_gives_the_outer_pins_back(scenes):
         ("algorithms changed", "torch.use_deterministic_algorithms", "off"),
     ],
 )
-def test_a_pin_that_the_body_changed_is_named(scenes, name, pin, found):
+def test_a_pin_that_the_body_changed_is_named(
+    scenes: dict[str, Any], name: str, pin: str, found: str
+) -> None:
     assert scenes[name]["where"] == f"pin {pin}"
     assert scenes[name]["found"] == found
     assert "the code of the run changed it" in scenes[name]["hint"]
 
 
-def test_putting_pins_in_force_does_not_import_the_compiler(scenes):
+def test_putting_pins_in_force_does_not_import_the_compiler(scenes: dict[str, Any]) -> None:
     assert scenes["inductor"] is False
 
 
-def test_a_native_profile_holds_in_a_process_pinned_to_one_thread(scenes):
+def test_a_native_profile_holds_in_a_process_pinned_to_one_thread(scenes: dict[str, Any]) -> None:
     assert scenes["native"]["pins"]["torch.num_threads"] == "1"
 
 
-def test_mkl_itself_is_asked_which_code_path_it_takes():
+def test_mkl_itself_is_asked_which_code_path_it_takes() -> None:
     code = (
         "import torch\n"
         "from goldtrace.determinism.switches import EFFECTS\n"
@@ -144,7 +147,7 @@ def test_mkl_itself_is_asked_which_code_path_it_takes():
     assert start(code, {"MKL_CBWR": "AUTO"}).stdout.strip() in {"AUTO", "False"}
 
 
-def test_an_unpinned_process_is_told_before_torch_is_imported():
+def test_an_unpinned_process_is_told_before_torch_is_imported() -> None:
     code = (
         "import sys\n"
         "from goldtrace.determinism import deterministic\n"
@@ -157,12 +160,12 @@ def test_an_unpinned_process_is_told_before_torch_is_imported():
     assert start(code, {}).stdout.strip() == "pin PYTHONHASHSEED False"
 
 
-def test_an_unknown_profile_is_an_error():
+def test_an_unknown_profile_is_an_error() -> None:
     with pytest.raises(SpecError), deterministic("fast"):
         pass
 
 
-def test_a_pin_error_names_pin_expectation_finding_and_remedy():
+def test_a_pin_error_names_pin_expectation_finding_and_remedy() -> None:
     environment = dict(profile_for("cpu-portable", "cuda").environment(), MKL_CBWR="AVX2")
     code = (
         "from goldtrace.determinism import deterministic\n"

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from goldtrace.determinism import (
 )
 from goldtrace.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 @pytest.fixture(autouse=True)
-def unseeded(monkeypatch):
+def unseeded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees the streams or the libraries of another, and the global generators come back."""
     monkeypatch.setattr(seeding, "_streams", seeding._Streams())
     monkeypatch.setattr(seeding, "_libraries", {})
@@ -35,7 +39,7 @@ def draws() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))
 
 
-def test_one_seed_fixes_python_numpy_and_torch():
+def test_one_seed_fixes_python_numpy_and_torch() -> None:
     seed_everything(1)
     first = draws()
     seed_everything(1)
@@ -45,7 +49,7 @@ def test_one_seed_fixes_python_numpy_and_torch():
     assert all(a != b for a, b in zip(draws(), first, strict=True))
 
 
-def test_the_seed_of_each_stream_is_returned_for_the_header():
+def test_the_seed_of_each_stream_is_returned_for_the_header() -> None:
     assert seed_everything(2**40 + 5) == {
         "python": 2**40 + 5,
         "numpy": (2**40 + 5) % 2**32,
@@ -53,7 +57,7 @@ def test_the_seed_of_each_stream_is_returned_for_the_header():
     }
 
 
-def test_each_rank_has_a_seed_of_its_own(monkeypatch):
+def test_each_rank_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seed_everything(10, rank=3)["torch"] == 13
     monkeypatch.setenv("RANK", "2")
     assert seed_everything(10)["torch"] == 12
@@ -61,12 +65,12 @@ def test_each_rank_has_a_seed_of_its_own(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.0, True, "1", None])
-def test_a_seed_that_is_no_whole_number_in_range_is_an_error(seed):
+def test_a_seed_that_is_no_whole_number_in_range_is_an_error(seed: Any) -> None:
     with pytest.raises(UsageError, match="a seed is a whole number"):
         seed_everything(seed)
 
 
-def test_named_streams_are_independent_of_each_other_and_of_the_global_one():
+def test_named_streams_are_independent_of_each_other_and_of_the_global_one() -> None:
     seed_everything(0)
     augmentation = torch.rand(4, generator=generator("augmentation"))
     seed_everything(0)
@@ -78,7 +82,7 @@ def test_named_streams_are_independent_of_each_other_and_of_the_global_one():
     assert not torch.equal(torch.rand(4, generator=generator("shuffle")), augmentation)
 
 
-def test_a_name_gives_one_object_until_everything_is_seeded_again():
+def test_a_name_gives_one_object_until_everything_is_seeded_again() -> None:
     seed_everything(0)
     first = generator("data")
 
@@ -88,7 +92,7 @@ def test_a_name_gives_one_object_until_everything_is_seeded_again():
     assert generator("data").initial_seed() == first.initial_seed()
 
 
-def test_named_streams_differ_by_seed_and_by_rank():
+def test_named_streams_differ_by_seed_and_by_rank() -> None:
     seeds = set()
     for seed, rank in ((0, 0), (1, 0), (0, 1)):
         seed_everything(seed, rank)
@@ -97,13 +101,13 @@ def test_named_streams_differ_by_seed_and_by_rank():
     assert len(seeds) == 3
 
 
-def test_a_named_stream_before_any_seed_is_an_error():
+def test_a_named_stream_before_any_seed_is_an_error() -> None:
     with pytest.raises(UsageError, match="'data' has no seed"):
         generator("data")
 
 
 class Dice:
-    def __init__(self):
+    def __init__(self) -> None:
         self.value = -1
 
     def seed(self, seed: int) -> None:
@@ -113,7 +117,7 @@ class Dice:
         return str(self.value).encode()
 
 
-def test_a_registered_library_is_seeded_and_recorded_with_the_others():
+def test_a_registered_library_is_seeded_and_recorded_with_the_others() -> None:
     dice = Dice()
     register_generator("dice", seed=dice.seed, state=dice.state)
 
@@ -121,7 +125,7 @@ def test_a_registered_library_is_seeded_and_recorded_with_the_others():
     assert rng_states()["dice"] == b"8"
 
 
-def test_a_library_registered_after_seeding_is_seeded_at_once():
+def test_a_library_registered_after_seeding_is_seeded_at_once() -> None:
     dice = Dice()
     seed_everything(7)
     register_generator("dice", seed=dice.seed, state=dice.state)
@@ -130,7 +134,7 @@ def test_a_library_registered_after_seeding_is_seeded_at_once():
 
 
 @pytest.mark.parametrize("name", ["torch", "cuda:0", "generator:x", "python"])
-def test_the_name_of_a_known_generator_is_taken(name):
+def test_the_name_of_a_known_generator_is_taken(name: str) -> None:
     with pytest.raises(UsageError, match="goldtrace's own"):
         register_generator(name, seed=print, state=bytes)
 
@@ -147,7 +151,9 @@ def test_the_name_of_a_known_generator_is_taken(name):
         ("generator:data", lambda: torch.rand((), generator=generator("data"))),
     ],
 )
-def test_a_draw_changes_the_state_of_its_stream_and_of_no_other(stream, draw):
+def test_a_draw_changes_the_state_of_its_stream_and_of_no_other(
+    stream: str, draw: Callable[[], object]
+) -> None:
     seed_everything(3)
     generator("data")
     before = rng_states()
@@ -157,7 +163,7 @@ def test_a_draw_changes_the_state_of_its_stream_and_of_no_other(stream, draw):
     assert {name for name in before if before[name] != after[name]} == {stream}
 
 
-def test_a_pending_gaussian_counts_as_state():
+def test_a_pending_gaussian_counts_as_state() -> None:
     seed_everything(3)
     np.random.randn()
     random.gauss(0, 1)
@@ -170,7 +176,7 @@ def test_a_pending_gaussian_counts_as_state():
     assert pending["python"] != taken["python"]
 
 
-def test_a_worker_seeds_python_numpy_and_its_named_streams_from_torch():
+def test_a_worker_seeds_python_numpy_and_its_named_streams_from_torch() -> None:
     seed_everything(5)
     stream = generator("augmentation")
     numbers = []
@@ -187,7 +193,7 @@ def test_a_worker_seeds_python_numpy_and_its_named_streams_from_torch():
     assert again == numbers[0]
 
 
-class Samples(torch.utils.data.Dataset):
+class Samples(torch.utils.data.Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return 8
 
@@ -196,7 +202,7 @@ class Samples(torch.utils.data.Dataset):
         return torch.tensor([random.random(), np.random.rand(), float(draw)], dtype=torch.float64)
 
 
-def test_worker_processes_draw_numbers_that_repeat_and_are_their_own():
+def test_worker_processes_draw_numbers_that_repeat_and_are_their_own() -> None:
     epochs = []
     for _ in range(2):
         seed_everything(5)

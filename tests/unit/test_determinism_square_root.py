@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -8,16 +9,19 @@ import torch
 
 from goldtrace.determinism import square_root
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 @pytest.fixture
-def replaced():
+def replaced() -> Iterator[None]:
     square_root.replace_square_root()
     yield
     square_root.restore_square_root()
 
 
 @pytest.fixture
-def values():
+def values() -> torch.Tensor:
     draw = torch.Generator().manual_seed(7)
     return torch.rand(10_007, generator=draw) * 3 + 1e-9
 
@@ -43,11 +47,13 @@ def exact(x: torch.Tensor) -> bytes:
     ],
     ids=["sqrt", "sqrt_", "out", "pow", "pow_", "foreach", "autograd"],
 )
-def test_every_way_to_a_square_root_is_correctly_rounded(replaced, values, root):
+def test_every_way_to_a_square_root_is_correctly_rounded(
+    replaced: None, values: torch.Tensor, root: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
     assert bits(root(values)) == exact(values)
 
 
-def test_special_values_keep_their_meaning(replaced):
+def test_special_values_keep_their_meaning(replaced: None) -> None:
     subnormal = math.ldexp(1.0, -149)
     x = torch.tensor([0.0, -0.0, math.inf, math.nan, -1.0, subnormal, 4.0])
 
@@ -81,7 +87,9 @@ def test_special_values_keep_their_meaning(replaced):
     ids=lambda x: f"{x.dtype}-{tuple(x.shape)}-{x.stride()}",
 )
 @pytest.mark.parametrize("root", [torch.sqrt, lambda x: x**0.5, lambda x: x**3])
-def test_shape_dtype_and_layout_are_those_of_torch(x, root):
+def test_shape_dtype_and_layout_are_those_of_torch(
+    x: torch.Tensor, root: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
     expected = root(x)
     square_root.replace_square_root()
     try:
@@ -93,20 +101,20 @@ def test_shape_dtype_and_layout_are_those_of_torch(x, root):
     assert result.stride() == expected.stride()
 
 
-def test_an_integer_tensor_cannot_take_its_own_root_in_place(replaced):
+def test_an_integer_tensor_cannot_take_its_own_root_in_place(replaced: None) -> None:
     with pytest.raises(RuntimeError, match="can't be cast"):
         torch.arange(3).sqrt_()
 
 
-def test_the_gradient_of_a_root_flows(replaced):
+def test_the_gradient_of_a_root_flows(replaced: None) -> None:
     x = torch.tensor([4.0, 9.0], requires_grad=True)
 
-    torch.sqrt(x).sum().backward()
+    torch.sqrt(x).sum().backward()  # type: ignore[no-untyped-call]
 
     torch.testing.assert_close(x.grad, torch.tensor([1 / 4, 1 / 6]))
 
 
-def test_torch_has_its_own_kernel_back_after_the_last_use(values):
+def test_torch_has_its_own_kernel_back_after_the_last_use(values: torch.Tensor) -> None:
     before = bits(torch.sqrt(values))
     square_root.replace_square_root()
     square_root.replace_square_root()
@@ -120,13 +128,20 @@ def test_torch_has_its_own_kernel_back_after_the_last_use(values):
     assert bits(torch.sqrt(values)) == before
 
 
-def test_unfused_adamw_takes_the_replaced_root(replaced, monkeypatch):
-    seen = []
+def test_unfused_adamw_takes_the_replaced_root(
+    replaced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
     original = np.sqrt
-    monkeypatch.setattr(np, "sqrt", lambda *a, **k: (seen.append(1), original(*a, **k))[1])
+
+    def spy(x: Any, *, out: Any) -> Any:
+        seen.append(x.size)
+        return original(x, out=out)
+
+    monkeypatch.setattr(np, "sqrt", spy)
     weight = torch.nn.Parameter(torch.rand(3))
     weight.grad = torch.rand(3)
 
     torch.optim.AdamW([weight], foreach=False).step()
 
-    assert seen
+    assert seen == [3]

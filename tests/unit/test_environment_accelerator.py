@@ -45,14 +45,16 @@ def fake_nvml(**replaced: object) -> types.SimpleNamespace:
 
 
 @pytest.fixture
-def nvml(monkeypatch):
+def nvml(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(accelerator, "sys", types.SimpleNamespace(modules={}))
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
     return monkeypatch
 
 
-def test_the_driver_describes_the_card_and_what_it_does_not_know_is_left_out(nvml):
+def test_the_driver_describes_the_card_and_what_it_does_not_know_is_left_out(
+    nvml: pytest.MonkeyPatch,
+) -> None:
     assert accelerator.describe_accelerator() == {
         "capability": "9.0",
         "driver": "570.1",
@@ -71,20 +73,24 @@ def test_the_driver_describes_the_card_and_what_it_does_not_know_is_left_out(nvm
 @pytest.mark.parametrize(
     ("visible", "card"), [("1,0", "card 1"), ("GPU-abc", "card GPU-abc"), ("0", "card 0")]
 )
-def test_the_card_is_the_first_one_that_cuda_may_see(nvml, visible, card):
+def test_the_card_is_the_first_one_that_cuda_may_see(
+    nvml: pytest.MonkeyPatch, visible: str, card: str
+) -> None:
     nvml.setenv("CUDA_VISIBLE_DEVICES", visible)
 
     assert accelerator.describe_accelerator()["model"] == f"H100 {card}"
 
 
 @pytest.mark.parametrize("visible", ["", "-1", "7"])
-def test_a_card_that_is_hidden_or_absent_is_not_described(nvml, visible):
+def test_a_card_that_is_hidden_or_absent_is_not_described(
+    nvml: pytest.MonkeyPatch, visible: str
+) -> None:
     nvml.setenv("CUDA_VISIBLE_DEVICES", visible)
 
     assert accelerator.describe_accelerator() == {}
 
 
-def test_without_a_driver_there_is_nothing_to_describe(nvml):
+def test_without_a_driver_there_is_nothing_to_describe(nvml: pytest.MonkeyPatch) -> None:
     def no_driver() -> None:
         raise NotSupported
 
@@ -93,7 +99,7 @@ def test_without_a_driver_there_is_nothing_to_describe(nvml):
     assert accelerator.describe_accelerator() == {}
 
 
-def test_without_nvml_torch_tells_what_it_knows(nvml):
+def test_without_nvml_torch_tells_what_it_knows(nvml: pytest.MonkeyPatch) -> None:
     nvml.setitem(sys.modules, "pynvml", None)
     properties = types.SimpleNamespace(
         name="H100", major=9, minor=0, total_memory=80 << 30, multi_processor_count=132

@@ -27,11 +27,11 @@ GOLDEN = Header(
 )
 
 
-def test_equal_headers_have_no_changes():
+def test_equal_headers_have_no_changes() -> None:
     assert changes(GOLDEN, GOLDEN) == ()
 
 
-def test_the_likeliest_causes_come_first():
+def test_the_likeliest_causes_come_first() -> None:
     now = replace(
         GOLDEN,
         settings={"seed": 0, "config": {"lr": 0.2, "layers": [3, 4]}, "entry": "train:run"},
@@ -74,7 +74,7 @@ def test_the_likeliest_causes_come_first():
     assert found[-1] == Change(what="code", golden="a" * 12, now="b" * 12 + " with local changes")
 
 
-def test_what_came_or_went_is_none_on_the_side_that_lacks_it():
+def test_what_came_or_went_is_none_on_the_side_that_lacks_it() -> None:
     packages = {**GOLDEN.environment.packages, "timm": "1.0"}
     del packages["pytest"]
     now = replace(

@@ -20,15 +20,17 @@ UNKNOWN = Processor(architecture="AMD64")
 
 
 @pytest.mark.parametrize("cpu", [HASWELL, SAPPHIRE, EPYC, UNKNOWN])
-def test_one_portable_golden_serves_every_x86_cpu_with_avx2(cpu):
+def test_one_portable_golden_serves_every_x86_cpu_with_avx2(cpu: Processor) -> None:
     assert platform_key("cpu-portable", "cpu", cpu=cpu) == "cpu-portable"
     assert platform_problem("cpu-portable", "cpu", cpu=cpu) is None
 
 
 @pytest.mark.parametrize(("cpu", "reason"), [(NEHALEM, "no AVX2"), (GRACE, "aarch64")])
-def test_a_machine_that_the_portable_profile_does_not_cover_has_a_key_without_goldens(cpu, reason):
+def test_a_machine_that_the_portable_profile_does_not_cover_has_a_key_without_goldens(
+    cpu: Processor, reason: str
+) -> None:
     assert platform_key("cpu-portable", "cpu", cpu=cpu) == platforms.UNSUPPORTED
-    assert reason in platform_problem("cpu-portable", "cpu", cpu=cpu)
+    assert reason in str(platform_problem("cpu-portable", "cpu", cpu=cpu))
     assert platform_problem("cpu-native", "cpu", cpu=cpu) is None
 
 
@@ -42,21 +44,25 @@ def test_a_machine_that_the_portable_profile_does_not_cover_has_a_key_without_go
         (GRACE, "openblas", "cpu-native-sve-openblas-t3"),
     ],
 )
-def test_a_native_key_carries_instruction_set_library_and_threads(monkeypatch, cpu, blas, key):
+def test_a_native_key_carries_instruction_set_library_and_threads(
+    monkeypatch: pytest.MonkeyPatch, cpu: Processor, blas: str, key: str
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setattr(platforms, "_blas", lambda _cpu: blas)
 
     assert platform_key("cpu-native", "cpu", cpu=cpu) == key
 
 
-def test_a_key_of_cuda_carries_the_architecture_and_a_host_that_is_no_x86(monkeypatch):
+def test_a_key_of_cuda_carries_the_architecture_and_a_host_that_is_no_x86(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(platforms, "compute_capability", lambda: "90")
 
     assert platform_key("cpu-portable", "cuda", cpu=HASWELL) == "cuda-sm90"
     assert platform_key("cuda", "cuda", cpu=GRACE) == "cuda-sm90-aarch64"
 
 
-def test_cuda_without_a_visible_gpu_is_unavailable(monkeypatch):
+def test_cuda_without_a_visible_gpu_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(accelerator, "sys", type("Sys", (), {"modules": {}}))
 
@@ -64,7 +70,7 @@ def test_cuda_without_a_visible_gpu_is_unavailable(monkeypatch):
         platform_key("cuda", "cuda", cpu=HASWELL)
 
 
-def test_finding_the_key_imports_neither_torch_nor_numpy():
+def test_finding_the_key_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"

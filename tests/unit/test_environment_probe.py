@@ -3,14 +3,18 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from goldtrace.environment import packages, probe_environment
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def test_two_probes_are_equal_and_all_text(tmp_path):
+
+def test_two_probes_are_equal_and_all_text(tmp_path: Path) -> None:
     first = probe_environment("cpu", root=tmp_path)
 
     assert probe_environment("cpu", root=tmp_path) == first
@@ -19,7 +23,7 @@ def test_two_probes_are_equal_and_all_text(tmp_path):
         assert json.loads(json.dumps(part)) == part
 
 
-def test_machine_interpreter_packages_and_libraries_are_described(tmp_path):
+def test_machine_interpreter_packages_and_libraries_are_described(tmp_path: Path) -> None:
     environment = probe_environment("cpu", root=tmp_path)
 
     assert {"python", "implementation", "os", "kernel", "machine", "cpus"} <= set(
@@ -34,7 +38,7 @@ def test_machine_interpreter_packages_and_libraries_are_described(tmp_path):
     assert environment.accelerator == {}
 
 
-def test_the_lock_file_counts_by_its_bytes(tmp_path):
+def test_the_lock_file_counts_by_its_bytes(tmp_path: Path) -> None:
     assert "lock" not in probe_environment("cpu", root=tmp_path).system
     (tmp_path / "requirements.lock").write_bytes(b"torch==2.15.0\n")
     digest = hashlib.sha256(b"torch==2.15.0\n").hexdigest()
@@ -45,13 +49,13 @@ def test_the_lock_file_counts_by_its_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Typing_Extensions", "typing.extensions", "typing-_-extensions"])
-def test_names_of_distributions_compare_as_the_packaging_standard_says(name):
+def test_names_of_distributions_compare_as_the_packaging_standard_says(name: str) -> None:
     assert packages.normalised(name) == "typing-extensions"
 
 
 def test_the_first_of_two_installed_versions_counts_and_a_broken_one_is_skipped(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for folder, name, version in (
         ("a", "Twice", "1.0"),
         ("b", "twice", "2.0"),

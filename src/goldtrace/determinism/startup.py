@@ -60,9 +60,14 @@ def verify_environment(profile: Profile) -> None:
                 f"{now}, set too late: {'nothing' if then is None else then} when Python started"
             )
             raise not_in_force(pin, profile, found)
-    if sys.flags.hash_randomization:
+    if hashes_are_randomised():
         hash_seed = next(pin for pin in profile.pins if pin.name == "PYTHONHASHSEED")
         raise not_in_force(hash_seed, profile, "hashes of strings are randomised")
+
+
+def hashes_are_randomised() -> bool:
+    """Whether this interpreter began with a random hash seed."""
+    return bool(sys.flags.hash_randomization)
 
 
 def not_in_force(pin: Pin, profile: Profile, found: str, *, hint: str | None = None) -> PinError:
