@@ -11,6 +11,7 @@ import pytest
 from _pytest.config import ConftestImportFailure, create_terminal_writer
 from _pytest.runner import runtestprotocol
 
+import goldtrace
 from goldtrace.isolation.chain import item_key, node_keys, stand_in
 from goldtrace.isolation.coverage import measuring
 from goldtrace.isolation.messages import (
@@ -45,6 +46,8 @@ def main(descriptor: int) -> int:
     if not isinstance(start, Start):
         return 1
     end_with(start.parent)
+    # Imported before pytest could rewrite its assertions, which it would warn about.
+    goldtrace.__doc__ = f"{goldtrace.__doc__}\n\nPYTEST_DONT_REWRITE"
     sys.path[:] = start.sys_path
     with measuring(start.coverage):
         return _session(connection, start)

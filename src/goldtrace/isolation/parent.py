@@ -172,7 +172,9 @@ class Child:
             status = None
         self.kill()
         lines = self._log.read_text(errors="replace").splitlines() if self._log else []
-        last = "\n".join(f"    {line}" for line in lines[-_STDERR_LINES:])
+        fatal = [i for i, line in enumerate(lines) if line.startswith("Fatal Python error")]
+        lines = lines[fatal[-1] :][:_STDERR_LINES] if fatal else lines[-_STDERR_LINES:]
+        last = "\n".join(f"    {line}" for line in lines)
         return RunnerDiedError(
             "the child process that ran this golden test died",
             where=where,

@@ -110,7 +110,8 @@ class IsolatedSession:
         first = self._attempt(0, item, golden, following, kept)
         for report in first.reports:
             outcome = outcome_of(report)
-            if outcome is not None and outcome.due:
+            # A test that ended in an error, in its teardown for example, makes no golden.
+            if outcome is not None and outcome.due and first.passed:
                 second = self._attempt(1, item, golden, None, None)
                 update(golden, [first, second], self._settings, report)
         return list(first.reports)

@@ -31,6 +31,11 @@ class Attempt:
     reports: Sequence[pytest.TestReport]
     folder: Path
 
+    @property
+    def passed(self) -> bool:
+        """Whether every phase did."""
+        return all(report.passed for report in self.reports)
+
     def trace(self) -> Trace:
         """The trace that the test left.
 
