@@ -18,6 +18,9 @@ from pathlib import Path
 from goldtrace.determinism import profile_for
 from goldtrace.model.spec import RunSpec
 
+WARM_UP = 2
+"""Steps that allocate and compile, and are not counted."""
+
 
 def main() -> int:
     """Measure and print; 1 when recording is too expensive."""
@@ -69,14 +72,14 @@ def measure(arguments: argparse.Namespace) -> list[float]:
         model, optimizer = next(recorded)
         run.watch(model=model, optimizer=optimizer)
         overheads = []
-        for number in range(arguments.steps + 2):
+        for number in range(WARM_UP + arguments.steps):
             began = time.perf_counter()
             next(bare)
             between = time.perf_counter()
             loss, batch = next(recorded)
             run.step(loss=loss, batch=batch)
             ended = time.perf_counter()
-            if number >= 2:  # the first steps allocate and compile
+            if number >= WARM_UP:
                 overheads.append((ended - between) / (between - began) - 1)
     return overheads
 

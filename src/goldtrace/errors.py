@@ -116,6 +116,7 @@ class RunError(GoldtraceError):
         self.traceback = traceback
 
     def to_json(self) -> dict[str, str | None]:
+        """The fields of the message, the user's frames among them."""
         return {**super().to_json(), "traceback": self.traceback}
 
 

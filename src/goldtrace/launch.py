@@ -8,15 +8,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldtrace.determinism import profile_for
 from goldtrace.errors import RunnerDiedError, error_from_json
 from goldtrace.model.codec import decode_trace
-from goldtrace.model.spec import RunSpec
-from goldtrace.model.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from goldtrace.model.spec import RunSpec
+    from goldtrace.model.trace import Trace
 
 _LOG_LINES = 20
 """Lines of the child's output that a message about its death shows."""
@@ -56,7 +60,7 @@ def launch(
             child = subprocess.Popen(  # noqa: S603 - the interpreter is the user's choice
                 [interpreter, "-m", "goldtrace.recording", str(spec_file), str(out)],
                 cwd=root,
-                env={**os.environ, **(environment or {}), **pins},
+                env=child_environment(pins, environment),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -78,6 +82,17 @@ def launch(
         return decode_trace(
             {name: (out / name).read_bytes() for name in ("header.json", "steps.jsonl")}
         )
+
+
+def child_environment(
+    pins: Mapping[str, str], further: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """This process's environment with ``further`` variables and the pins of a profile in it."""
+    inherited = {**os.environ, **(further or {})}
+    if "NPY_DISABLE_CPU_FEATURES" in pins:
+        # numpy refuses to start with both.
+        inherited.pop("NPY_ENABLE_CPU_FEATURES", None)
+    return {**inherited, **pins}
 
 
 def describe_status(status: int) -> str:

@@ -6,11 +6,11 @@ import enum
 import getpass
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldtrace.compare import compare_traces
 from goldtrace.environment import changes
@@ -24,13 +24,19 @@ from goldtrace.errors import (
 )
 from goldtrace.launch import launch
 from goldtrace.model.codec import encode_trace
-from goldtrace.model.spec import RunSpec
-from goldtrace.model.trace import Trace
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.report.terminal import describe_divergence
 from goldtrace.store.declared import discover, load_run
-from goldtrace.store.golden import Certificate, GoldenStore, Plan, PlanAction
+from goldtrace.store.golden import Certificate
 from goldtrace.store.ledger import LedgerEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from goldtrace.model.spec import RunSpec
+    from goldtrace.model.trace import Trace
+    from goldtrace.store.golden import GoldenStore, Plan, PlanAction
 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""
@@ -70,7 +76,9 @@ class Recorded:
     processes: int
 
 
-def select(golden_dir: Path, names: Sequence[str], devices: Sequence[str]) -> list[tuple[RunSpec, str]]:
+def select(
+    golden_dir: Path, names: Sequence[str], devices: Sequence[str]
+) -> list[tuple[RunSpec, str]]:
     """The declared runs of a golden directory, each with the devices that it is to run on.
 
     Raises:
@@ -241,13 +249,17 @@ def certify(traces: Sequence[Trace]) -> Certificate:
         )
     for number, other in enumerate(rest, start=2):
         comparison = compare_traces(first, other, tolerance={})
-        if comparison.verdict is not Verdict.IDENTICAL or encode_trace(first) != encode_trace(other):
+        if comparison.verdict is not Verdict.IDENTICAL or encode_trace(first) != encode_trace(
+            other
+        ):
             raise NotRepeatableError(
                 f"process {number} did not repeat the bits of process 1; nothing was written",
                 where=f"{first.header.run} on {first.header.device}",
                 expected="the same trace from every fresh process",
-                found=describe_divergence(comparison.first) if comparison.first else "another header",
-                hint="look for generators without a seed, the clock, set order, or files that change",
+                found=describe_divergence(comparison.first)
+                if comparison.first
+                else "another header",
+                hint="look for generators without a seed, the clock, or files that change",
             )
     return Certificate.of(first, processes=len(traces))
 
@@ -270,7 +282,7 @@ def _identity(root: Path) -> str:
     values = []
     for key in ("user.name", "user.email"):
         try:
-            shown = subprocess.run(
+            shown = subprocess.run(  # noqa: S603 - fixed words
                 ["git", "config", key],  # noqa: S607 - the git that the user uses
                 cwd=root,
                 capture_output=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy, relu
 from torch.utils.data import DataLoader, Dataset
 
 from goldtrace.determinism import generator, seed_everything, seed_worker
@@ -60,14 +60,12 @@ class Net(nn.Module):
         self.head = nn.Linear(5 * 7 * 7, 4)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.drop(F.relu(self.norm(self.conv(images))).flatten(1)))
+        return self.head(self.drop(relu(self.norm(self.conv(images))).flatten(1)))
 
 
 def build_optimizer(config: dict, model: nn.Module) -> torch.optim.Optimizer:
     parameters = [
-        parameter
-        for name, parameter in model.named_parameters()
-        if name != config.get("left_out")
+        parameter for name, parameter in model.named_parameters() if name != config.get("left_out")
     ]
     if config.get("optimizer", "sgd") == "adamw":
         return torch.optim.AdamW(
@@ -111,7 +109,7 @@ def train(run) -> None:  # noqa: C901, PLR0912, PLR0915 - one switch a fault, in
     if config.get("double"):
         model = model.double()
     if config.get("frozen"):
-        model.conv.weight.requires_grad_(False)
+        model.conv.weight.requires_grad_(requires_grad=False)
     if config.get("last_bit_initial"):
         flip_last_bit(model.head.weight)
     optimizer = build_optimizer(config, model)
@@ -142,7 +140,7 @@ def train(run) -> None:  # noqa: C901, PLR0912, PLR0915 - one switch a fault, in
             if config.get("double"):
                 x = x.double()
             output = model(x)
-            loss = F.cross_entropy(output, y, label_smoothing=config.get("smoothing", 0.0))
+            loss = cross_entropy(output, y, label_smoothing=config.get("smoothing", 0.0))
             if number == config.get("nan"):
                 loss = loss * math.nan
             scaler.scale(loss).backward()

@@ -8,14 +8,18 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from goldtrace.compare import compare_traces
 from goldtrace.determinism import profile_for
 from goldtrace.model.codec import decode_trace
-from goldtrace.model.trace import INITIAL_STEP, Trace
+from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung, Verdict
+
+if TYPE_CHECKING:
+    from goldtrace.model.trace import Trace
 
 SGD: dict[str, object] = {}
 ADAMW: dict[str, object] = {"optimizer": "adamw"}

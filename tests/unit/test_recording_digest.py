@@ -32,7 +32,6 @@ DTYPES = [
 ]
 
 
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,), (7, 5), (2, 3, 4)])
 def test_every_dtype_and_shape_has_a_digest_that_a_copy_shares(dtype, shape):
@@ -143,8 +142,9 @@ def test_sparse_tensors_are_digested_in_coalesced_form():
 @pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta:UserWarning")
 def test_compressed_sparse_layouts_have_digests_too():
     dense = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
-    rows, columns = digest_tensor("w", dense.to_sparse_csr()), digest_tensor(
-        "w", dense.to_sparse_csc()
+    rows, columns = (
+        digest_tensor("w", dense.to_sparse_csr()),
+        digest_tensor("w", dense.to_sparse_csc()),
     )
     assert len({rows, columns, digest_tensor("w", dense)}) == 3
 

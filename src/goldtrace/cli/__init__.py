@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from goldtrace import __version__
 from goldtrace.cli import check, data, diff, doctor, record
 from goldtrace.errors import ExitCode, GoldtraceError, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _COMMANDS = (check, record, diff, doctor, data)
 
@@ -19,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="goldtrace",
         description="Golden training runs: check, record and compare them.",
-        epilog="exit status: 0 pass, 1 drift, 2 usage, 3 golden missing or unusable, 4 inconclusive",
+        epilog="exit status: 0 pass, 1 drift, 2 usage, 3 golden missing or unusable, "
+        "4 inconclusive",
     )
     parser.add_argument("--version", action="version", version=f"goldtrace {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.errors import ExitCode
-from goldtrace.model.verdict import RunResult, Verdict
+from goldtrace.model.verdict import Verdict
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from goldtrace.model.verdict import RunResult
 
 
 def add_to(commands: Any) -> None:

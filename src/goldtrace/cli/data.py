@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_to(commands: Any) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.errors import ExitCode, UsageError
-from goldtrace.model.trace import Trace
+
+if TYPE_CHECKING:
+    import argparse
+
+    from goldtrace.model.trace import Trace
 
 
 def add_to(commands: Any) -> None:

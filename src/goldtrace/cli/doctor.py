@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_to(commands: Any) -> None:
@@ -91,6 +93,6 @@ def _pins(pins: Any, in_force: Any) -> Any:
     for heading in ("pin", "in force", "why", "read by"):
         table.add_column(heading)
     for pin in pins:
-        value = in_force.get(pin.name, "–")
+        value = in_force.get(pin.name, "-")
         table.add_row(Text(pin.name), Text(value), Text(pin.reason), Text(", ".join(pin.read_by)))
     return table

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_to(commands: Any) -> None:

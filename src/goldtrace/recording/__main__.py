@@ -10,16 +10,19 @@ import importlib
 import json
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.spec import RunSpec
-from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.session import recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from goldtrace.recording.recorder import GoldenRun
 
 
 def main(spec_file: Path, out: Path) -> None:

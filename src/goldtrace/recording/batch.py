@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,12 @@ from goldtrace.recording.digest import (
     digest_text,
     raw_bytes,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_LEAVES = (torch.Tensor, np.ndarray, np.generic, bool, int, float, str, bytes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +51,7 @@ def digest_batch(batch: Any, *, where: str) -> BatchDigest:
 
 
 def _leaves(name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    if value is None or isinstance(value, (torch.Tensor, np.ndarray, np.generic, bool, int, float)):
-        yield name, value
-    elif isinstance(value, (str, bytes)):
+    if value is None or isinstance(value, _LEAVES):
         yield name, value
     elif isinstance(value, Mapping):
         for key in value:

@@ -8,11 +8,13 @@ in parallel and hand over 16 bytes for every 16 KiB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import xxhash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 CHUNK = 16 * 1024
 """Bytes that are hashed as one piece."""
@@ -42,7 +44,7 @@ def digest_array(name: str, array: Any) -> str:
     if contiguous.dtype.hasobject:
         msg = f"an array of Python objects has no bytes to digest: {name}"
         raise TypeError(msg)
-    _update_in_chunks(state, memoryview(contiguous.reshape(-1).view(np.uint8)))
+    _update_in_chunks(state, contiguous.reshape(-1).view(np.uint8).data)
     return state.hexdigest()
 
 
@@ -87,7 +89,7 @@ def dense_parts(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
 def raw_bytes(tensor: torch.Tensor) -> memoryview:
     """The bytes of a strided tensor in row-major order, on the host."""
     flat = tensor.contiguous().reshape(-1).view(torch.uint8)
-    return memoryview(flat.cpu().numpy())
+    return flat.cpu().numpy().data
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,11 @@
-"""The digests of what a training loop holds: structure, gradients, optimizer state, weights, buffers."""
+"""The digests of what a training loop holds: structure, gradients, state, weights, buffers."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,6 +14,9 @@ from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
 from goldtrace.recording import optimizer as optimizers
 from goldtrace.recording.digest import combine, dense_parts, digest_tensor, digest_text, raw_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # torch.compile wraps a module and prefixes its names; the parameters are the same ones.
 _COMPILED = "_orig_mod."
@@ -133,11 +137,12 @@ class Watched:
 
     def final_digests(self) -> dict[Rung, str]:
         """SHA-256 of the final weights, buffers and optimizer state, in the order of the names."""
-        state: dict[str, torch.Tensor] = {}
-        for optimizer in self.optimizers.values():
-            for name, value in optimizers.state_tensors(optimizer, self._names):
-                if isinstance(value, torch.Tensor):
-                    state[name] = value
+        state = {
+            name: value
+            for optimizer in self.optimizers.values()
+            for name, value in optimizers.state_tensors(optimizer, self._names)
+            if isinstance(value, torch.Tensor)
+        }
         return {
             Rung.OPTIMIZER: _sha256(state),
             Rung.WEIGHTS: _sha256(self.parameters()),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from goldtrace.model.scalar import Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 # How a step is computed, not what it computes (they also come and go between torch releases), and
 # what a scheduler remembers of the learning rate that is recorded anyway.

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from goldtrace.determinism import rng_states
 from goldtrace.errors import RecordingError
-from goldtrace.model.scalar import Scalar
-from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
+from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
 from goldtrace.recording.digest import combine, digest_bytes
 from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests
 from goldtrace.recording.numbers import scalar_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from goldtrace.model.scalar import Scalar
+    from goldtrace.model.trace import Header
+
 # Named arguments of step() that are no metric.
 _RESERVED = frozenset({"grad_norm"})
 
 
 class GoldenRun:
-    """Records a training as it goes: ``watch`` once, ``step`` after every step, ``metric`` at the end.
+    """Records a training: ``watch`` once, ``step`` after every step, ``metric`` at the end.
 
     Attributes:
         name: the run's name, as in ``golden/<name>/``.
@@ -86,7 +90,7 @@ class GoldenRun:
         watched = Watched(models, optimizers, named("scheduler", scheduler, None), scaler)
         self._watched = watched
         self._hooks = [
-            each.register_step_pre_hook(self._before_optimizer_step)
+            each.register_step_pre_hook(lambda each, *_: self._keep_gradients(watched, each))
             for each in watched.optimizers.values()
         ]
         tensors = {
@@ -195,14 +199,9 @@ class GoldenRun:
         if self._trace is not None:
             raise RecordingError(f"golden_run.{call} after the end of the run", where=self.name)
 
-    def _before_optimizer_step(
-        self, optimizer: torch.optim.Optimizer, args: object, kwargs: object
-    ) -> None:
-        del args, kwargs
-        assert self._watched is not None
+    def _keep_gradients(self, watched: Watched, optimizer: torch.optim.Optimizer) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        gradients = self._watched.gradients(parameters)
-        self._pending.append((gradients, self._watched.hyperparameters()))
+        self._pending.append((watched.gradients(parameters), watched.hyperparameters()))
 
     def _take_gradients(self, watched: Watched) -> tuple[Gradients, Mapping[str, Scalar | str]]:
         """The gradients of this step's optimizer calls; without any call, those that are there."""
@@ -230,4 +229,3 @@ class GoldenRun:
         kept = tensors if keep_tensors else {}
         self._latest = tensors
         self._steps.append(replace(record, ladder=ladder, rng=streams, tensors=kept))
-

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from goldtrace.determinism import deterministic, seed_everything
 from goldtrace.environment import platform_key, probe_environment, revision
 from goldtrace.errors import DeviceUnavailableError
-from goldtrace.model.spec import RunSpec
 from goldtrace.model.trace import Header
 from goldtrace.recording.recorder import GoldenRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from goldtrace.model.spec import RunSpec
 
 
 @contextmanager
