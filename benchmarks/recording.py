@@ -65,6 +65,8 @@ def measure(arguments: argparse.Namespace) -> list[float]:
             optimizer.zero_grad()
             yield loss, (images, labels)
 
+    # On a shared machine the processor's time says what the work costs, the clock who else worked.
+    clock = time.process_time if arguments.device == "cpu" else time.perf_counter
     spec = RunSpec(name="benchmark", entry="benchmark")
     with recording(spec, arguments.device, root=Path.cwd()) as run:
         bare, recorded = loop(0), loop(0)
@@ -73,12 +75,12 @@ def measure(arguments: argparse.Namespace) -> list[float]:
         run.watch(model=model, optimizer=optimizer)
         overheads = []
         for number in range(WARM_UP + arguments.steps):
-            began = time.perf_counter()
+            began = clock()
             next(bare)
-            between = time.perf_counter()
+            between = clock()
             loss, batch = next(recorded)
             run.step(loss=loss, batch=batch)
-            ended = time.perf_counter()
+            ended = clock()
             if number >= WARM_UP:
                 overheads.append((ended - between) / (between - began) - 1)
     return overheads

@@ -8,6 +8,7 @@ in parallel and hand over 16 bytes for every 16 KiB.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,7 +30,7 @@ def digest_tensor(name: str, tensor: torch.Tensor) -> str:
     """
     state = xxhash.xxh3_128()
     for part, dense in dense_parts(tensor.detach()):
-        state.update(_preamble(name + part, dense))
+        state.update(_preamble(name + part, dense.dtype, dense.shape))
         _update_in_chunks(state, raw_bytes(dense))
     return state.hexdigest()
 
@@ -100,8 +101,10 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def _preamble(name: str, tensor: torch.Tensor) -> bytes:
-    return _text(name, str(tensor.dtype).removeprefix("torch."), *tensor.shape)
+@functools.lru_cache(maxsize=1 << 14)
+def _preamble(name: str, dtype: torch.dtype, shape: torch.Size) -> bytes:
+    # The same few hundred at every step.
+    return _text(name, str(dtype).removeprefix("torch."), *shape)
 
 
 def _text(*parts: object) -> bytes:
