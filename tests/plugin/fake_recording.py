@@ -10,17 +10,19 @@ import os
 import random
 import sys
 import types
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import goldtrace.determinism
 from goldtrace.errors import DeviceUnavailableError, RecordingError
 from goldtrace.model.environment import Environment
 from goldtrace.model.scalar import Scalar
-from goldtrace.model.spec import RunSpec
 from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
+
+if TYPE_CHECKING:
+    from goldtrace.model.spec import RunSpec
+    from collections.abc import Iterator, Mapping
 
 CONFTEST = f"""
 import sys

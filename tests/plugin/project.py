@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import fake_recording
-import pytest
+
+if TYPE_CHECKING:
+    import pytest
+    from pathlib import Path
 
 
 class Project:

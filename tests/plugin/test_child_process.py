@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from project import Project
 
 pytest_plugins = ["pytester"]
@@ -72,7 +71,9 @@ def test_what_only_the_child_cannot_collect_is_an_error_of_the_test(project: Pro
     result = project.run()
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["*could not collect this test*", "*not under these pins*"])
-    project.write("broken_plugin.py", "import os\nassert not os.environ.get('ATEN_CPU_CAPABILITY')\n")
+    project.write(
+        "broken_plugin.py", "import os\nassert not os.environ.get('ATEN_CPU_CAPABILITY')\n"
+    )
     project.write("test_collect.py", "def test_a(golden_run): pass\n")
     broken = project.run("-p", "broken_plugin")
     broken.assert_outcomes(errors=1)
@@ -124,8 +125,8 @@ def is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-        return stat.read().rpartition(")")[2].split()[0] != "Z"
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def wait_until_gone(pid: int, seconds: float = 30) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from project import Project
 
 pytest_plugins = ["pytester"]
@@ -97,6 +99,10 @@ def test_an_error_in_the_teardown_of_a_module_belongs_to_its_last_test(scoped: P
     assert text.count("RuntimeError: teardown of test_first") == 2
 
 
+def junit_cases(path: Path) -> list[ET.Element]:
+    return list(ET.parse(path).iter("testcase"))  # noqa: S314 - pytest wrote it
+
+
 ALL_OUTCOMES = """
 import os, sys, warnings
 import pytest
@@ -173,9 +179,7 @@ def outcomes(project: Project) -> Project:
 
 def test_every_outcome_looks_as_in_one_process(outcomes: Project) -> None:
     result = outcomes.run("-v", "-l", "-rA", "--junitxml=junit.xml", "--durations=3", "--color=no")
-    result.assert_outcomes(
-        passed=5, failed=7, errors=3, skipped=2, xfailed=1, warnings=1
-    )
+    result.assert_outcomes(passed=5, failed=7, errors=3, skipped=2, xfailed=1, warnings=1)
     text = result.stdout.str()
     # assertion rewriting, local variables and captured output of the child
     for fragment in (
@@ -199,9 +203,7 @@ def test_every_outcome_looks_as_in_one_process(outcomes: Project) -> None:
         assert fragment in text, fragment
     # what goldtrace has to say has no traceback
     assert "runner.py" not in text
-    cases = {
-        case.get("name"): case for case in ET.parse(outcomes.path / "junit.xml").iter("testcase")
-    }
+    cases = {case.get("name"): case for case in junit_cases(outcomes.path / "junit.xml")}
     assert len(cases) == 17
     assert cases["test_passes"].find("properties/property").get("value") == "42"  # type: ignore[union-attr]
     assert "no golden" in cases["test_missing"].find("failure").text  # type: ignore[union-attr, operator]
@@ -318,4 +320,4 @@ def test_options(golden_run, pytestconfig, tmp_path, cache):
     project.run(*arguments, "--golden-update").assert_outcomes(passed=1)
     result = project.run(*arguments, "-W", "error", "-rA", "-o", "console_output_style=count")
     result.assert_outcomes(passed=1)
-    assert len(list(ET.parse(project.path / "j.xml").iter("testcase"))) == 1
+    assert len(junit_cases(project.path / "j.xml")) == 1

@@ -156,7 +156,11 @@ def test_tests_run_on_the_devices_that_they_and_the_session_name(project: Projec
     on_cpu.assert_outcomes(passed=3, skipped=1)
     on_cpu.stdout.fnmatch_lines(["*test_both[[]1[]] PASSED*", "*needs --golden-device cuda*"])
     names = {path.split("/")[0] for path in project.goldens()}
-    assert names == {"test_devices--test_both[1]", "test_devices--test_both[2]", "test_devices--test_cpu"}
+    assert names == {
+        "test_devices--test_both[1]",
+        "test_devices--test_both[2]",
+        "test_devices--test_cpu",
+    }
     both = project.run("--golden-device=cpu,cuda", "-rs", "-v")
     both.assert_outcomes(passed=3, skipped=3)
     both.stdout.fnmatch_lines(

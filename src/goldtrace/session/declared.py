@@ -76,6 +76,6 @@ class DeclaredRun(pytest.Item):
         self.stash[RESULT] = result
         express(result)
 
-    def reportinfo(self) -> tuple[Path, int | None, str]:
+    def reportinfo(self) -> tuple[Path, int, str]:
         """Named by the run, not by its file."""
-        return self.path, None, f"{self.stash[GOLDEN].spec.name}[{self.name}]"
+        return self.path, 0, f"{self.stash[GOLDEN].spec.name}[{self.name}]"

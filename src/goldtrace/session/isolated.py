@@ -194,7 +194,8 @@ class IsolatedSession:
             dict(key[1]),
             cwd=config.invocation_params.dir,
             log=self._scratch / f"output-{self._count}.log" if captured else None,
-            on_warning=self._warned,
+            # The second child repeats the first, warnings included.
+            on_warning=self._warned if key[0] == 0 else _ignored,
         )
 
     def _tear_down(self, item: pytest.Item, nextitem: pytest.Item | None) -> str | None:
@@ -247,6 +248,10 @@ class IsolatedSession:
             for child in children:
                 child.kill()
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _ignored(_warned: Warned) -> None:
+    pass
 
 
 def _goes_to_child(item: pytest.Item, golden: GoldenTest) -> bool:

@@ -102,15 +102,17 @@ def explain(call: pytest.CallInfo[None], *, strict: bool) -> None:
         call.excinfo = pytest.ExceptionInfo.from_exception(shown)
 
 
-def result_of_call(name: str, device: str, call: pytest.CallInfo[None]) -> RunResult:
-    """The result of an item that came to no verdict."""
-    error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(error, pytest.skip.Exception):
-        return RunResult(name=name, device=device, skipped=error.msg)
-    if error is None or isinstance(error, GoldtraceError):
-        return RunResult(name=name, device=device, error=error)
-    raised = RunError("the test raised", found=f"{type(error).__name__}: {error}")
-    return RunResult(name=name, device=device, error=raised)
+def unjudged(
+    name: str, device: str, call: pytest.CallInfo[None], raised: BaseException | None
+) -> RunResult:
+    """The result of an item that came to no verdict, because it ``raised``, or was skipped."""
+    shown = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(shown, pytest.skip.Exception):
+        return RunResult(name=name, device=device, skipped=shown.msg)
+    if raised is None or isinstance(raised, GoldtraceError):
+        return RunResult(name=name, device=device, error=raised)
+    error = RunError("the test raised", found=f"{type(raised).__name__}: {raised}")
+    return RunResult(name=name, device=device, error=error)
 
 
 def _users_line(shown: pytest.ExceptionInfo[BaseException]) -> str | None:

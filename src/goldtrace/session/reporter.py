@@ -9,7 +9,7 @@ import pytest
 
 from goldtrace.isolation.role import is_isolated
 from goldtrace.session.identity import GOLDEN
-from goldtrace.session.outcome import RESULT, WRITTEN, Outcome, attach, explain, result_of_call
+from goldtrace.session.outcome import RESULT, WRITTEN, Outcome, attach, explain, unjudged
 from goldtrace.session.settings import settings_of
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ class Reporter:
         golden = item.stash.get(GOLDEN, None)
         if golden is None or golden.device is None:
             return (yield)
+        settings = settings_of(item.config)
+        raised = call.excinfo.value if call.excinfo is not None else None
+        explain(call, strict=settings.strict)
         result = item.stash.get(RESULT, None)
         if result is None:
-            result = result_of_call(golden.spec.name, golden.device, call)
-        settings = settings_of(item.config)
-        explain(call, strict=settings.strict)
+            result = unjudged(golden.spec.name, golden.device, call, raised)
         report = yield
         if report.when == "call" or (report.when == "setup" and not report.passed):
             due = report.passed and is_isolated(item.config) and settings.update.covers(result)
