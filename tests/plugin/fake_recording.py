@@ -12,7 +12,7 @@ import sys
 import types
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import goldtrace.determinism
 from goldtrace.errors import DeviceUnavailableError, RecordingError
@@ -21,8 +21,9 @@ from goldtrace.model.scalar import Scalar
 from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
 
 if TYPE_CHECKING:
-    from goldtrace.model.spec import RunSpec
     from collections.abc import Iterator, Mapping
+
+    from goldtrace.model.spec import RunSpec
 
 CONFTEST = f"""
 import sys
