@@ -80,6 +80,11 @@ def pytest_configure(config: pytest.Config) -> None:
                 "--golden-update under CI (the variable CI is set): goldens are written on CI "
                 "only with --golden-update-in-ci"
             )
+    if option.golden_device or config.getini("golden_device"):
+        # Here, because xdist can't pass on what is wrong with an option in a worker.
+        from goldtrace.session.settings import settings_of
+
+        settings_of(config)
     config.pluginmanager.register(_Session(config), "goldtrace-session")
 
 
@@ -143,8 +148,10 @@ class _Session:
         from goldtrace.session.settings import settings_of
 
         settings = settings_of(config)
-        golden_items = prepare(items, settings)
-        if golden_items:
+        prepared = prepare(items, settings)
+        for error in prepared.errors:
+            config.hook.pytest_collectreport(report=error)
+        if prepared.golden:
             from goldtrace.session.isolated import IsolatedSession
             from goldtrace.session.reporter import Reporter
             from goldtrace.session.runner import Runner
@@ -158,7 +165,7 @@ class _Session:
         if not is_isolated(config):
             from goldtrace.session.unused import unused_goldens
 
-            self._unused = unused_goldens(config, golden_items, self._collected, settings)
+            self._unused = unused_goldens(config, prepared.golden, self._collected, settings)
 
     def pytest_report_collectionfinish(self) -> str | None:
         if self._isolates and self._config.option.usepdb:

@@ -35,7 +35,7 @@ class Project:
 
     def load_all_plugins(self) -> None:
         """Have pytest find the plugins of this environment, as a user's does."""
-        self._monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+        self._monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", raising=False)
         self.configure(addopts="-p no:randomly")
 
     def write(self, name: str, content: str) -> Path:

@@ -106,10 +106,12 @@ def test_a_marker_that_makes_no_sense_stops_the_session(
         f"import pytest\n@pytest.mark.golden({arguments})\ndef test_it(golden_run): pass\n",
     )
     result = project.run()
-    text = result.stdout.str() + result.stderr.str()
-    assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR)
+    text = result.stdout.str()
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
     assert message in text
-    assert "test_marker.py" in text
+    assert "ERROR collecting test_marker.py" in text
+    assert "test_marker.py::test_it: " in text
     assert "Traceback" not in text
 
 
@@ -130,9 +132,17 @@ class Twin(pytest.Function):
     project.write(
         "test_twins.py", "def test_one(golden_run): pass\ndef test_other(golden_run): pass\n"
     )
-    result = project.run()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*two golden tests share the golden 'test_twins--test_one'*"])
+    for extra in ((), ("-n1",)):
+        project.load_all_plugins()
+        result = project.run(*extra)
+        assert result.ret == pytest.ExitCode.INTERRUPTED if not extra else 1
+        result.stdout.fnmatch_lines(
+            [
+                "*two golden tests share the golden 'test_twins--test_one'*",
+                "*one: *test_twins.py:1)",
+                "*other: *test_twins.py:2)",
+            ]
+        )
 
 
 DEVICES = """

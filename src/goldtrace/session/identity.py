@@ -14,7 +14,7 @@ from goldtrace.errors import SpecError
 from goldtrace.store.declared import spec_of_test
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from goldtrace.model.spec import RunSpec
     from goldtrace.session.settings import Settings
@@ -92,15 +92,14 @@ def golden_name(origin: str) -> str:
     return f"{readable[:_LONGEST_NAME]}-{digest}"
 
 
-def first_clash(items: Iterable[pytest.Item]) -> tuple[pytest.Item, pytest.Item] | None:
-    """The first two different tests that would keep their traces in one golden."""
+def clashes(items: Iterable[pytest.Item]) -> Iterator[tuple[pytest.Item, pytest.Item]]:
+    """Pairs of different tests that would keep their traces in one golden."""
     seen: dict[tuple[str, str | None], pytest.Item] = {}
     for item in items:
         golden = item.stash[GOLDEN]
         other = seen.setdefault((golden.spec.name, golden.device), item)
         if getattr(other, "function", other) is not getattr(item, "function", item):
-            return other, item
-    return None
+            yield other, item
 
 
 def _spec(item: pytest.Item, origin: str) -> RunSpec:
