@@ -22,6 +22,7 @@ from goldtrace.isolation.messages import (
     receive,
     send,
 )
+from goldtrace.launch import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -207,7 +208,7 @@ def _spawn(
     return subprocess.Popen(  # noqa: S603 - this interpreter
         [sys.executable, *flags, "-m", "goldtrace.isolation", str(theirs.fileno())],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env=child_environment(environment),
         stdin=subprocess.DEVNULL,
         stdout=stream,
         stderr=stream,
