@@ -31,7 +31,7 @@ class Scalar:
     dtype: str
 
     @classmethod
-    def of(cls, value: float | int | bool, dtype: str | None = None) -> Scalar:
+    def of(cls, value: float, dtype: str | None = None) -> Scalar:
         """The scalar of a Python number; floats are ``float64`` unless ``dtype`` says otherwise."""
         if isinstance(value, bool):
             return cls(str(int(value)), dtype or "bool")
@@ -57,7 +57,7 @@ class Scalar:
         return self.exact.startswith(_NAN)
 
     def ulp(self) -> float:
-        """The spacing of this scalar's format at its value (1 for integers, NaN for NaN and infinity)."""
+        """The spacing of the format at this value: 1 for integers, NaN for NaN and infinity."""
         if self.dtype not in _FORMATS:
             return 1.0
         value = self.value

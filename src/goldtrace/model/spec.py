@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class RunKind(str, enum.Enum):

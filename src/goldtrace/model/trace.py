@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from goldtrace.model.environment import Environment, Revision
-from goldtrace.model.scalar import Scalar
-from goldtrace.model.verdict import Rung
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from goldtrace.model.environment import Environment, Revision
+    from goldtrace.model.scalar import Scalar
+    from goldtrace.model.verdict import Rung
 
 SCHEMA = 1
 """The version of the trace and golden format that this goldtrace writes."""
@@ -63,7 +65,7 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """What stood at the end of the run: metrics, and the SHA-256 of each part of the final state."""
+    """What stood at the end: metrics, and the SHA-256 of each part of the final state."""
 
     metrics: Mapping[str, Scalar] = field(default_factory=dict)
     final: Mapping[Rung, str] = field(default_factory=dict)
@@ -71,7 +73,7 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """A finished recording; ``steps`` are in the order in which they were taken, from ``INITIAL_STEP``."""
+    """A finished recording; ``steps`` are in the order of their numbers, from ``INITIAL_STEP``."""
 
     header: Header
     steps: tuple[StepRecord, ...]
