@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from goldtrace.determinism import PROFILES, PinKind, profile_for
 from goldtrace.determinism.profiles import numpy_avx512_groups
 from goldtrace.determinism.switches import EFFECTS, SWITCHES
 from goldtrace.errors import SpecError
-from goldtrace.model.machine import Processor, parse_cpuinfo
+from goldtrace.model.machine import Processor, cpuid_words, parse_cpuinfo, processor, without_absent
 
 AVX2 = frozenset({"avx2", "fma", "f16c"})
 HASWELL = Processor(architecture="x86_64", vendor="GenuineIntel", flags=AVX2)
@@ -156,3 +158,22 @@ def test_the_processor_is_read_from_cpuinfo_of_x86_and_of_arm() -> None:
     )
     assert parse_cpuinfo(arm, "aarch64").isa == "sve"
     assert parse_cpuinfo("", "riscv64").isa == "default"
+
+
+def test_what_the_cpu_itself_denies_does_not_count() -> None:
+    # CPUID leaves 1 and 7 of an emulated Nehalem on a machine whose cpuinfo lists AVX-512.
+    nehalem = {0: (0x106A3, 0x800, 0x80982201, 0x78BFBFD), 1: (0, 0, 0, 0)}
+
+    assert without_absent(SKYLAKE_SERVER, nehalem).isa == "sse"
+    assert without_absent(SKYLAKE_SERVER, None) is SKYLAKE_SERVER
+    assert without_absent(GRACE, nehalem) is GRACE
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not Path("/proc/cpuinfo").exists(), reason="Linux on x86-64"
+)
+def test_on_a_real_machine_cpuid_takes_nothing_away() -> None:
+    cpuinfo = parse_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8"), "x86_64")
+
+    assert without_absent(cpuinfo, cpuid_words()) == cpuinfo
+    assert processor().flags == cpuinfo.flags

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldtrace.determinism.context import deterministic
+from goldtrace.determinism.context import InForce, deterministic, pinned
 from goldtrace.determinism.profiles import PROFILES, Pin, PinKind, Profile, profile_for
 from goldtrace.determinism.seeding import (
     generator,
@@ -14,11 +14,13 @@ from goldtrace.determinism.seeding import (
 
 __all__ = [
     "PROFILES",
+    "InForce",
     "Pin",
     "PinKind",
     "Profile",
     "deterministic",
     "generator",
+    "pinned",
     "profile_for",
     "register_generator",
     "rng_states",

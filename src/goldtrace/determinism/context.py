@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from goldtrace.determinism import canary
 from goldtrace.determinism.profiles import PinKind, profile_for
 from goldtrace.determinism.startup import not_in_force, verify_environment
 from goldtrace.determinism.switches import EFFECTS, SWITCHES
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from goldtrace.determinism.profiles import Pin, Profile
 
 _ALGORITHMS = "torch.use_deterministic_algorithms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """What holds while a profile is in force: pins by name, and the digests of the canaries."""
+
+    pins: Mapping[str, str]
+    canaries: Mapping[str, str]
 
 
 @contextlib.contextmanager
@@ -34,16 +44,30 @@ def deterministic(
     A pin that the body changed is an error too, so that no trace claims a pin that did not hold.
 
     Raises:
-        PinError: a pin is not in force, on the way in or at the end of the body.
+        PinError: a pin is not in force, on the way in or at the end of the body, or a canary tells
+            that this process computes otherwise than the profile does.
         SpecError: no profile has this name.
     """
+    with pinned(profile, device=device, warn_only=warn_only) as in_force:
+        yield in_force.pins
+
+
+@contextlib.contextmanager
+def pinned(
+    profile: str = "cpu-portable", *, device: str = "cpu", warn_only: bool = False
+) -> Iterator[InForce]:
+    """``deterministic`` for who wants to know the canaries as well."""
     chosen = profile_for(profile, device)
     if warn_only:
         chosen = _warning_only(chosen)
     verify_environment(chosen)
     with contextlib.ExitStack() as undo:
         _apply(chosen, undo)
-        yield MappingProxyType(verify(chosen))
+        pins = MappingProxyType(verify(chosen))
+        canaries = canary.canary_digests()
+        if chosen.canaries:
+            canary.verify_canaries(canaries)
+        yield InForce(pins=pins, canaries=MappingProxyType(canaries))
         verify(chosen, hint="the code of the run changed it: leave it as it is within a golden run")
 
 

@@ -46,11 +46,15 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A named set of pins for one kind of device (``cpu`` or ``cuda``)."""
+    """A named set of pins for one kind of device (``cpu`` or ``cuda``).
+
+    ``canaries`` tells whether the bits that the CPU computes under these pins are known.
+    """
 
     name: str
     device: str
     pins: tuple[Pin, ...]
+    canaries: bool = False
 
     def environment(self) -> dict[str, str]:
         """The variables that must stand before the interpreter starts."""
@@ -331,8 +335,9 @@ def profile_for(
     pins = (*_PYTHON, *_TORCH, *_threads(1))
     # On another architecture none of these variables means anything. The profile cpu-portable keeps
     # them, so that it fails there; a GPU behind an Arm host has a platform key of its own.
-    if (device != "cuda" and name == "cpu-portable") or cpu.is_x86:
+    portable = (device != "cuda" and name == "cpu-portable") or cpu.is_x86
+    if portable:
         pins = (*pins, *_PORTABLE_X86, *_numpy(numpy_version, cpu))
     if device == "cuda" or name == "cuda":
-        return Profile(name="cuda", device="cuda", pins=(*pins, *_CUDA))
-    return Profile(name=name, device=device, pins=pins)
+        return Profile(name="cuda", device="cuda", pins=(*pins, *_CUDA), canaries=portable)
+    return Profile(name=name, device=device, pins=pins, canaries=portable)

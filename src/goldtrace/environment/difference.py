@@ -29,7 +29,8 @@ _COMPUTING_PREFIXES = ("nvidia-", "intel-", "onemkl-", "rocm-")
 def changes(golden: Header, now: Header) -> tuple[Change, ...]:
     """Every difference between two headers that may have moved a run, ranked by likelihood.
 
-    Packages that compute, then settings, data and seeds, pins, numerical libraries, accelerator,
+    Packages that compute, then settings, data and seeds, pins, canaries, numerical
+    libraries, accelerator,
     system, the other packages, and last the commit. ``what`` is a package's name, or the kind and
     the name of another thing (``setting config.lr``, ``pin OMP_NUM_THREADS``).
     """
@@ -45,6 +46,8 @@ def _changes(golden: Header, now: Header) -> Iterator[Change]:
     yield from _compared("data ", _flat(golden.data), _flat(now.data))
     yield from _compared("seed ", _flat(golden.seeds), _flat(now.seeds))
     yield from _compared("pin ", golden.pins, now.pins)
+    if golden.canaries and now.canaries:
+        yield from _compared("canary ", golden.canaries, now.canaries)
     yield from _compared("library ", old.libraries, new.libraries)
     yield from _compared("accelerator ", old.accelerator, new.accelerator)
     yield from _compared("system ", old.system, new.system)

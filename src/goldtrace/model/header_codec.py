@@ -33,6 +33,7 @@ def encode_header(header: Header) -> dict[str, Any]:
         )
     revision = header.revision
     return {
+        **({"canaries": _encode_texts(header.canaries)} if header.canaries else {}),
         "data": {
             name: _encode_texts(files) for name, files in fields.sort_names(header.data).items()
         },
@@ -83,6 +84,7 @@ def decode_header(document: Mapping[str, Any], *, where: str) -> Header:
         seeds=get("seeds", fields.mapping(fields.integer)),
         data=get("data", fields.mapping(_texts)),
         revision=get("revision", fields.optional(_decode_revision)),
+        canaries=_texts(document.get("canaries", {}), "canaries", where),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
 import functools
 import os
 import platform
@@ -65,7 +67,8 @@ def processor() -> Processor:
     """The processor that this process runs on."""
     architecture = platform.machine()
     if _CPUINFO.exists():
-        return parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8", errors="replace"), architecture)
+        cpu = parse_cpuinfo(_CPUINFO.read_text(encoding="utf-8", errors="replace"), architecture)
+        return without_absent(cpu, cpuid_words())
     if platform.system() == "Darwin":
         return Processor(
             architecture=architecture,
@@ -89,6 +92,60 @@ def parse_cpuinfo(text: str, architecture: str) -> Processor:
         model=first.get("model name", first.get("CPU part", "")),
         flags=None if flags is None else frozenset(flags.split()),
     )
+
+
+# Where CPUID tells a flag: the index of glibc's table of leaves, the word (eax to edx), the bit.
+_CPUID = {
+    "sse4_2": (0, 2, 20),
+    "avx": (0, 2, 28),
+    "f16c": (0, 2, 29),
+    "fma": (0, 2, 12),
+    "avx2": (1, 1, 5),
+    "avx512f": (1, 1, 16),
+    "avx512cd": (1, 1, 28),
+    "avx512bw": (1, 1, 30),
+    "avx512dq": (1, 1, 17),
+    "avx512vl": (1, 1, 31),
+    "avx512ifma": (1, 1, 21),
+    "avx512vbmi": (1, 2, 1),
+    "avx512_vbmi2": (1, 2, 6),
+    "avx512_vnni": (1, 2, 11),
+    "avx512_bitalg": (1, 2, 12),
+    "avx512_vpopcntdq": (1, 2, 14),
+    "avx512_fp16": (1, 3, 23),
+    "amx_tile": (1, 3, 24),
+    "amx_int8": (1, 3, 25),
+    "amx_bf16": (1, 3, 22),
+}
+
+
+class _Leaf(ctypes.Structure):
+    _fields_ = (("cpuid", ctypes.c_uint32 * 4), ("active", ctypes.c_uint32 * 4))
+
+
+def cpuid_words() -> dict[int, tuple[int, ...]] | None:
+    """The words of the CPUID leaves 1 and 7 by glibc's index; ``None`` without glibc 2.33."""
+    try:
+        ask = ctypes.CDLL(None)["__x86_get_cpuid_feature_leaf"]
+    except (AttributeError, OSError, TypeError):
+        return None
+    ask.restype = ctypes.POINTER(_Leaf)
+    ask.argtypes = [ctypes.c_uint]
+    return {index: tuple(ask(index).contents.cpuid) for index in (0, 1)}
+
+
+def without_absent(cpu: Processor, words: dict[int, tuple[int, ...]] | None) -> Processor:
+    """``cpu`` less the flags that the CPU denies when it is asked itself.
+
+    Under an emulator ``/proc/cpuinfo`` describes the machine around it. The kernel's list counts
+    as well, because it leaves out what the kernel does not support.
+    """
+    if not cpu.is_x86 or cpu.flags is None or words is None:
+        return cpu
+    absent = {
+        name for name, (leaf, word, bit) in _CPUID.items() if not words[leaf][word] >> bit & 1
+    }
+    return dataclasses.replace(cpu, flags=cpu.flags - absent)
 
 
 def thread_count() -> int:

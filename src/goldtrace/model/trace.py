@@ -25,7 +25,8 @@ class Header:
 
     ``settings`` is ``RunSpec.settings()`` and ``spec_digest`` its digest; ``pins`` are the pins
     that were verified to be in force, with their values; ``data`` maps a data set to the SHA-256
-    of each of its files.
+    of each of its files; ``canaries`` the digests of small computations, which show the component
+    that computes otherwise on another machine.
     """
 
     run: str
@@ -39,6 +40,7 @@ class Header:
     seeds: Mapping[str, int] = field(default_factory=dict)
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     revision: Revision | None = None
+    canaries: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
 

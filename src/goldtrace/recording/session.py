@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goldtrace.determinism import deterministic, seed_everything
+from goldtrace.determinism import pinned, seed_everything
 from goldtrace.environment import platform_key, probe_environment, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
@@ -32,7 +32,7 @@ def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
         PinError: a pin is not in force.
     """
     require_device(device)
-    with deterministic(spec.profile, device=device, warn_only=spec.warn_only) as pins:
+    with pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force:
         seeds = seed_everything(spec.seed)
 
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
@@ -43,11 +43,12 @@ def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
                 origin=spec.entry,
                 settings=spec.settings(),
                 spec_digest=spec.digest(),
-                pins=pins,
+                pins=in_force.pins,
                 environment=probe_environment(device, root=root),
                 seeds=seeds,
                 data=data,
                 revision=revision(root),
+                canaries=in_force.canaries,
             )
 
         yield GoldenRun(
