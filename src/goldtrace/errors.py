@@ -104,6 +104,12 @@ class DeviceUnavailableError(GoldtraceError):
     """A device that this machine lacks: the run is skipped."""
 
 
+class PlatformUnsupportedError(GoldtraceError):
+    """A machine that the run's profile does not cover: no golden can apply to it."""
+
+    exit_code = ExitCode.UNUSABLE
+
+
 class PinError(GoldtraceError):
     """A determinism pin that is not in force."""
 

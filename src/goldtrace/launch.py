@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.determinism import profile_for
+from goldtrace.environment import require_platform
 from goldtrace.errors import RunnerDiedError, error_from_json
 from goldtrace.model.codec import decode_trace
 
@@ -41,9 +42,11 @@ def launch(
     and its data loader workers.
 
     Raises:
+        PlatformUnsupportedError: the profile does not cover this machine; nothing was started.
         GoldtraceError: what the child reported, in its own class.
         RunnerDiedError: the child ended without an answer.
     """
+    require_platform(spec.profile, device)
     pins = profile_for(spec.profile, device).environment()
     with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
         out = Path(scratch)

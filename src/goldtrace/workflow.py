@@ -20,6 +20,7 @@ from goldtrace.errors import (
     GoldenError,
     GoldtraceError,
     NotRepeatableError,
+    PlatformUnsupportedError,
     UsageError,
 )
 from goldtrace.launch import launch
@@ -131,10 +132,23 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore) -> RunResult:
     )
 
 
+def incomparable(spec: RunSpec, device: str, error: PlatformUnsupportedError) -> RunResult:
+    """The result of a run on a machine that its profile does not cover."""
+    return RunResult(
+        name=spec.name,
+        device=device,
+        verdict=Verdict.INCOMPARABLE,
+        exact=spec.exact,
+        comparison=Comparison(verdict=Verdict.INCOMPARABLE, notes=(error.what,)),
+        hint=error.hint,
+    )
+
+
 def check_declared(spec: RunSpec, device: str, *, store: GoldenStore, root: Path) -> RunResult:
     """Train a declared run in a fresh interpreter and judge its trace.
 
-    A run whose data or device is absent comes back as skipped; what else goes wrong is raised.
+    A run whose data or device is absent comes back as skipped, one whose profile does not cover
+    this machine as incomparable; what else goes wrong is raised.
     """
     began = time.monotonic()
     try:
@@ -143,6 +157,8 @@ def check_declared(spec: RunSpec, device: str, *, store: GoldenStore, root: Path
         return RunResult(
             name=spec.name, device=device, exact=spec.exact, skipped=str(error), hint=error.hint
         )
+    except PlatformUnsupportedError as error:
+        return incomparable(spec, device, error)
     return replace(judge(spec, trace, store), seconds=time.monotonic() - began)
 
 

@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if facts:
             console.print(_facts(title, facts))
     console.print(_pins(profile.pins, header.pins))
+    if header.canaries:
+        console.print(_facts("canaries", header.canaries))
     if header.revision is not None:
         dirty = f", dirty (diff {header.revision.diff})" if header.revision.dirty else ", clean"
         console.print(f"revision  {header.revision.commit}{dirty}")
@@ -64,6 +66,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         "schema": 1,
         "platform": header.platform,
         "pins": dict(header.pins),
+        "canaries": dict(header.canaries),
         **{title.replace(" ", "_"): dict(facts) for title, facts in sections.items()},
         "packages": dict(environment.packages),
     }

@@ -164,7 +164,9 @@ def _convolution(torch: Any) -> list[Any]:
     image, kernel = _pattern(torch, 2, 16, 13, 13), _pattern(torch, 16, 16, 3, 3, start=5)
     out = torch.nn.functional.conv2d(image, kernel, padding=1)
     sizes = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1)
-    back = torch.ops.aten.convolution_backward(out, image, kernel, None, *sizes, [True, True, False])
+    back = torch.ops.aten.convolution_backward(
+        out, image, kernel, None, *sizes, [True, True, False]
+    )
     return [out, *back[:2]]
 
 

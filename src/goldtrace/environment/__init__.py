@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from goldtrace.environment.difference import changes
-from goldtrace.environment.platforms import platform_key, platform_problem
+from goldtrace.environment.platforms import platform_key, platform_problem, require_platform
 from goldtrace.environment.probe import probe_environment
 from goldtrace.environment.revision import revision
 
-__all__ = ["changes", "platform_key", "platform_problem", "probe_environment", "revision"]
+__all__ = [
+    "changes",
+    "platform_key",
+    "platform_problem",
+    "probe_environment",
+    "require_platform",
+    "revision",
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.environment.accelerator import compute_capability
+from goldtrace.errors import PlatformUnsupportedError
 from goldtrace.model.machine import processor, thread_count
 
 if TYPE_CHECKING:
@@ -46,10 +47,22 @@ def platform_problem(profile: str, device: str, *, cpu: Processor | None = None)
     if device == "cuda" or profile != "cpu-portable" or cpu.has_avx2:
         return None
     lacks = "its CPU has no AVX2" if cpu.is_x86 else f"its architecture is {cpu.architecture}"
-    return (
-        f"cpu-portable goldens hold on x86-64 CPUs with AVX2 only, and on this machine {lacks}; "
-        'use profile = "cpu-native", which has goldens of its own'
-    )
+    return f"cpu-portable goldens hold on x86-64 CPUs with AVX2 only, and of this machine: {lacks}"
+
+
+def require_platform(profile: str, device: str) -> None:
+    """Refuse a machine that the profile does not cover, before anything is started there.
+
+    Raises:
+        PlatformUnsupportedError: no golden can apply; ``platform_problem`` says why.
+    """
+    problem = platform_problem(profile, device)
+    if problem is not None:
+        raise PlatformUnsupportedError(
+            problem,
+            where=f"profile {profile}",
+            hint='profile = "universal" holds everywhere; "cpu-native" has goldens of its own',
+        )
 
 
 @functools.cache

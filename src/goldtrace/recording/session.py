@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from goldtrace.determinism import pinned, seed_everything
-from goldtrace.environment import platform_key, probe_environment, revision
+from goldtrace.environment import platform_key, probe_environment, require_platform, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
 from goldtrace.recording.recorder import GoldenRun
@@ -29,9 +29,11 @@ def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
 
     Raises:
         DeviceUnavailableError: this machine has no such device.
+        PlatformUnsupportedError: the profile does not cover this machine.
         PinError: a pin is not in force.
     """
     require_device(device)
+    require_platform(spec.profile, device)
     with pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force:
         seeds = seed_everything(spec.seed)
 

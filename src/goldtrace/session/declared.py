@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goldtrace.errors import GoldtraceError
+from goldtrace.errors import GoldtraceError, PlatformUnsupportedError
 from goldtrace.launch import launch
 from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express, leave
@@ -14,7 +14,7 @@ from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import certify_and_store, judge
+from goldtrace.workflow import certify_and_store, incomparable, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,12 @@ class DeclaredRun(pytest.Item):
         settings = settings_of(self.config)
         golden = self.stash[GOLDEN]
         store = GoldenStore(settings.golden_dir)
-        trace = launch(golden.spec, self.name, root=settings.root)
+        try:
+            trace = launch(golden.spec, self.name, root=settings.root)
+        except PlatformUnsupportedError as error:
+            self.stash[RESULT] = incomparable(golden.spec, self.name, error)
+            express(self.stash[RESULT])
+            return
         folder = trace_folder(settings, golden.spec.name, self.name)
         if folder is not None:
             leave(trace, folder)
