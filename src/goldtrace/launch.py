@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.determinism import profile_for
 from goldtrace.errors import RunnerDiedError, error_from_json
-from goldtrace.model.codec import decode_trace
+from goldtrace.model.codec import decode_trace, read_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,9 +79,7 @@ def launch(
                 found=f"{describe_status(status)}\n{_tail(log)}",
                 hint=f"goldtrace check {spec.name}",
             )
-        return decode_trace(
-            {name: (out / name).read_bytes() for name in ("header.json", "steps.jsonl")}
-        )
+        return decode_trace(read_files(out))
 
 
 def child_environment(

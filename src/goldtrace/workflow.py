@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from goldtrace.compare import compare_traces
+from goldtrace.diagnose import diagnose
 from goldtrace.environment import changes
 from goldtrace.errors import (
     DataUnavailableError,
@@ -127,6 +128,7 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore) -> RunResult:
         result,
         verdict=comparison.verdict,
         comparison=comparison,
+        diagnosis=diagnose(golden.trace, trace, comparison),
         hint=_record_command(spec, header.device),
     )
 

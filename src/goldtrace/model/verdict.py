@@ -115,6 +115,7 @@ class RunResult:
     skipped: str | None = None
     hint: str | None = None
     seconds: float | None = None
+    diagnosis: Diagnosis | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property

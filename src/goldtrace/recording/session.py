@@ -12,6 +12,7 @@ from goldtrace.environment import platform_key, probe_environment, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
 from goldtrace.recording.recorder import GoldenRun
+from goldtrace.recording.tape import Observer, Tape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
+def recording(
+    spec: RunSpec, device: str, *, root: Path, observe: Observer | None = None
+) -> Iterator[GoldenRun]:
     """Apply and verify the profile of ``spec``, seed every generator and hand out the recorder.
 
-    ``root`` is the directory that the project's lock file and repository are looked for in.
+    ``root`` is the directory that the project's lock file and repository are looked for in;
+    ``observe`` is told of each operator of the steps that are taped.
     Everything process-wide is put back when the block is left.
 
     Raises:
@@ -50,9 +54,18 @@ def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
                 revision=revision(root),
             )
 
-        yield GoldenRun(
-            name=spec.name, seed=spec.seed, device=device, config=spec.config, header=header
+        run = GoldenRun(
+            name=spec.name,
+            seed=spec.seed,
+            device=device,
+            config=spec.config,
+            header=header,
+            tape=Tape(spec.tape, root=root.absolute(), observe=observe),
         )
+        try:
+            yield run
+        finally:
+            run.close()
 
 
 def require_device(device: str) -> None:
