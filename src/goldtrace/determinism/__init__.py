@@ -10,6 +10,7 @@ from goldtrace.determinism.seeding import (
     rng_states,
     seed_everything,
     seed_worker,
+    stream_name,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "rng_states",
     "seed_everything",
     "seed_worker",
+    "stream_name",
 ]

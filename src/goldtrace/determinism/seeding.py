@@ -96,6 +96,12 @@ def generator(name: str) -> torch.Generator:
     return _streams.generators[name]
 
 
+def stream_name(stream: torch.Generator) -> str | None:
+    """The name under which ``rng_states`` knows a generator; ``None`` if it doesn't."""
+    found = (name for name, known in _streams.generators.items() if known is stream)
+    return next((f"generator:{name}" for name in found), None)
+
+
 def seed_worker(worker_id: int) -> None:  # noqa: ARG001 - DataLoader passes it
     """Seed a DataLoader's worker process; pass it as ``worker_init_fn``.
 

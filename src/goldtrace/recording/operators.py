@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from goldtrace.determinism import stream_name
+
 # These give memory, whose content means nothing, or another shape for the same content.
 _COMPUTE_NOTHING = frozenset(
     {
@@ -114,4 +116,6 @@ def _spell(value: Any) -> str:
         return f"[{', '.join(map(_spell, value))}]"
     if value is None or isinstance(value, _NUMBERS):
         return repr(value).removeprefix("torch.")
+    if isinstance(value, torch.Generator):
+        return stream_name(value) or "generator"
     return type(value).__name__
