@@ -7,8 +7,6 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from goldtrace.model.tape import Call, TapedStep
 
 
@@ -27,10 +25,9 @@ class Stretch:
 def align(golden: TapedStep, now: TapedStep, *, shapes: bool = True) -> list[Stretch]:
     """The two tapes in stretches that cover both, in order.
 
-    Calls are paired by operator, phase and the shapes of what they give, never by what is in it.
-    Of two names that differ in the overload or in the letters that mark an in-place operator only
-    the first part counts: releases change these without computing anything else. ``shapes=False``
-    leaves the shapes out, for two steps whose batches have different sizes.
+    Calls are paired by operator (not by its overload), phase, number of inputs and the shape of
+    what they give, never by what is in it. ``shapes=False`` leaves the shapes out, for two steps
+    whose batches have different sizes.
     """
     left = [_signature(call, golden, shapes=shapes) for call in golden.calls]
     right = [_signature(call, now, shapes=shapes) for call in now.calls]
@@ -41,18 +38,8 @@ def align(golden: TapedStep, now: TapedStep, *, shapes: bool = True) -> list[Str
     ]
 
 
-def pairs(stretches: list[Stretch]) -> Iterator[tuple[int, int]]:
-    """The calls that are paired."""
-    for stretch in stretches:
-        if stretch.paired:
-            yield from zip(stretch.golden, stretch.now, strict=True)
-
-
-def base_name(op: str) -> str:
-    """``aten::add`` for ``aten::add_.Tensor``."""
-    return op.partition(".")[0].rstrip("_")
-
-
 def _signature(call: Call, step: TapedStep, *, shapes: bool) -> tuple[object, ...]:
-    given = tuple(step.values[place].shape for place in call.outputs) if shapes else ()
-    return base_name(call.op), call.phase, call.random, given
+    name = call.op.partition(".")[0]
+    # The first output only: others come and go with arguments, such as a norm's saved statistics.
+    given = step.values[call.outputs[0]].shape if shapes and call.outputs else ()
+    return name, call.phase, call.random, len(call.inputs), given

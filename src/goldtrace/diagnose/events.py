@@ -24,7 +24,8 @@ class Event:
     """One place where two tapes part although what led there is the same.
 
     ``golden`` and ``now`` are places among the calls of the two tapes. ``source`` marks an input
-    that differs and that no operator of the step computed.
+    that differs and that no operator of the step computed; ``quiet`` operators that are missing or
+    added and that no later one of the step heeds, such as a counter of batches.
     """
 
     cause: Cause
@@ -33,6 +34,7 @@ class Event:
     now: int | None
     distance: Distance | None = None
     source: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +66,11 @@ class _Side:
         """What the calls from a place on read."""
         return {c for call in self.step.calls[start:] for c in self.contents(call.inputs)}
 
-    def inert(self, places: range) -> bool:
-        """Whether calls leave nothing behind that later ones, generators or weights would notice."""
+    def is_read(self, places: range) -> bool:
+        """Whether calls give anything new that a later one reads."""
         calls = [self.step.calls[place] for place in places]
-        if any(call.random or _in_place(call) for call in calls):
-            return False
         given = {content for call in calls for content in self.contents(call.outputs)}
-        return not (given - self.computed) & self.read_from(places.stop)
+        return bool((given - self.computed) & self.read_from(places.stop))
 
 
 def find_events(golden: TapedStep, now: TapedStep, *, reimplemented: bool) -> Findings:
@@ -99,9 +99,10 @@ class _Walk:
         self.compared = 0
 
     def findings(self) -> Findings:
-        events = tuple(event for stretch in self.stretches for event in self._stretch(stretch))
+        events = [event for stretch in self.stretches for event in self._stretch(stretch)]
+        events.sort(key=lambda event: event.quiet)
         return Findings(
-            events=events, consequences=self.consequences, compared=self.compared
+            events=tuple(events), consequences=self.consequences, compared=self.compared
         )
 
     def _stretch(self, stretch: Stretch) -> Iterator[Event]:
@@ -189,10 +190,12 @@ class _Walk:
 
     def _replaced(self, stretch: Stretch) -> Iterator[Event]:
         """Calls that only one side has, or that stand in each other's place."""
-        if self.golden.inert(stretch.golden) and self.now.inert(stretch.now):
-            return
+        unread = not (self.golden.is_read(stretch.golden) or self.now.is_read(stretch.now))
         gone = [self.golden.step.calls[place] for place in stretch.golden]
         added = [self.now.step.calls[place] for place in stretch.now]
+        drawn = any(call.random for call in (*gone, *added))
+        if unread and not drawn and not any(map(_in_place, (*gone, *added))):
+            return
         if self.reimplemented:
             lost = self._lost(stretch)
             had = {c for call in gone for c in self.golden.contents(call.inputs)}
@@ -208,12 +211,12 @@ class _Walk:
                 return
         # A generator that is drawn from once more or once less matters more than what it is for.
         only_drawn = all(call.random or not call.inputs for call in (*gone, *added))
-        drawn = only_drawn and any(call.random for call in (*gone, *added))
         yield Event(
-            cause=Cause.RNG if drawn else Cause.PROGRAM,
+            cause=Cause.RNG if drawn and only_drawn else Cause.PROGRAM,
             what=_program(gone, added),
             golden=stretch.golden.start if gone else None,
             now=stretch.now.start if added else None,
+            quiet=unread and not drawn,
         )
 
     def _lost(self, stretch: Stretch) -> list[tuple[int, Value]]:

@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from goldtrace.model.diagnosis import Culprit
 
 _FINDING = {
-    Cause.ARGUMENT: "was given another argument",
-    Cause.RNG: "drew otherwise",
-    Cause.ROUNDING: "gave other bits from identical inputs",
-    Cause.PRECISION: "gave less or more exact results from identical inputs",
-    Cause.BEHAVIOUR: "gave other results from identical inputs",
-    Cause.PROGRAM: "is where the program differs",
-    Cause.DATA: "was given other data",
+    Cause.ARGUMENT: "{op} was given another argument, {what}",
+    Cause.RNG: "other random draws, {what}",
+    Cause.ROUNDING: "{op} gave other bits from identical inputs, {what}: rounding",
+    Cause.PRECISION: "{op} computed in another precision from identical inputs, {what}",
+    Cause.BEHAVIOUR: "{op} gave other results from identical inputs, {what}",
+    Cause.PROGRAM: "the program differs, {what}",
+    Cause.DATA: "{op} was given other data, {what}",
 }
 
 
 def clause(culprit: Culprit) -> str:
     """``backward of encoder.2.proj: aten::mm gave other bits from identical inputs, …``."""
-    finding = f"{culprit.op} {_FINDING[culprit.cause]}"
-    return f"{place_of(culprit)}: {finding}, {culprit.what}"
+    finding = _FINDING[culprit.cause].format(op=culprit.op, what=culprit.what)
+    return f"{place_of(culprit)}: {finding}"
 
 
 def place_of(culprit: Culprit) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from goldtrace.model.diagnosis import Diagnosis
+
 
 class Verdict(str, enum.Enum):
     """The five answers of a check; see DESIGN, "Verdicts"."""
