@@ -108,9 +108,7 @@ def traces(tmp_path_factory, request) -> dict[str, Trace]:
         SEED.name: {"config": SGD, "seed": 1},
     }
     variants |= {fault.name: {"config": {**fault.base, **fault.change}} for fault in FAULTS}
-    variants = {
-        name: {**fields, "tape": list(range(9))} for name, fields in variants.items()
-    }
+    variants = {name: {**fields, "tape": list(range(9))} for name, fields in variants.items()}
     request_file = out / "request.json"
     request_file.write_text(json.dumps({"variants": variants, "device": device}))
     child = subprocess.run(

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from goldtrace.diagnose.alignment import align
-from goldtrace.diagnose.magnitude import Distance, measure, number_of
+from goldtrace.diagnose.magnitude import measure, number_of
 from goldtrace.model.diagnosis import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from goldtrace.diagnose.alignment import Stretch
+    from goldtrace.diagnose.magnitude import Distance
     from goldtrace.model.tape import Call, TapedStep, Value
 
 _LISTED = 3
@@ -143,7 +144,9 @@ class _Walk:
             drawn = golden.random and arguments.keys() <= {"generator"}
             yield Event(
                 cause=Cause.RNG if drawn else Cause.ARGUMENT,
-                what=", ".join(f"{n} {_or_none(a)} → {_or_none(b)}" for n, (a, b) in arguments.items()),
+                what=", ".join(
+                    f"{n} {_or_none(a)} → {_or_none(b)}" for n, (a, b) in arguments.items()
+                ),
                 golden=left,
                 now=right,
             )
@@ -158,8 +161,10 @@ class _Walk:
         return {name: both for name, both in changed.items() if None not in both}
 
     def _source(self, golden: Call, now: Call) -> tuple[Distance, str] | None:
-        """The first input that differs and was not computed in this step, and if it is a number,
-        both numbers in words."""
+        """The first input that differs and was not computed in this step.
+
+        With both numbers in words, if it is a number.
+        """
         if len(golden.inputs) != len(now.inputs):
             return None
         left, right = self.golden.values(golden.inputs), self.now.values(now.inputs)

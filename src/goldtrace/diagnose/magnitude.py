@@ -13,7 +13,7 @@ from goldtrace.model.diagnosis import Cause
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from goldtrace.model.tape import Value
+    from goldtrace.model.tape import Statistics, Value
 
 _DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 """Significand bits of a format, the implicit one included."""
@@ -25,6 +25,8 @@ _ROUNDINGS = 16.0
 
 _COARSEST = 2.0**-6
 """Relative error up to which factors of few digits (bfloat16 has 8) explain a difference."""
+
+_FEW, _MANY = 100, 1e6  # where fewer digits help a reader
 
 _PRODUCTS = (
     *("mm", "addmm", "bmm", "baddbmm", "addmv", "addbmm", "mv", "dot", "linear", "einsum"),
@@ -69,8 +71,7 @@ def measure(
             worst = found
     if len(golden) != len(now):
         return Distance(cause=Cause.BEHAVIOUR, what=f"{len(now)} outputs instead of {len(golden)}")
-    assert worst is not None, "only outputs that differ are measured"
-    return worst
+    return worst or Distance(cause=Cause.ROUNDING, what="no difference")
 
 
 def number_of(value: Value) -> float | None:
@@ -94,7 +95,7 @@ def _measure(golden: Value, now: Value, *, op: str, summands: float) -> Distance
         what = "NaN or infinity where there was none" if new else "other values beside NaN"
         return Distance(cause=Cause.BEHAVIOUR, what=what)
     most, median = _in_ulp(golden, now, digits)
-    relative = _relative(golden, now)
+    relative = _relative(golden, now, golden.statistics, now.statistics)
     typical = relative * 2.0 ** (digits - 1)
     if golden.sample == now.sample:
         share = f"none of {golden.statistics.count} sampled elements differs, others do"
@@ -111,14 +112,11 @@ def _measure(golden: Value, now: Value, *, op: str, summands: float) -> Distance
     )
 
 
-def _relative(golden: Value, now: Value) -> float:
+def _relative(golden: Value, now: Value, left: Statistics, right: Statistics) -> float:
     """The root mean square of the difference over the golden's mean absolute value.
 
     The sketch alone is off by a factor of two now and then; sums never tell too much.
     """
-    left, right = golden.statistics, now.statistics
-    assert left is not None
-    assert right is not None
     squares = sum((a - b) ** 2 for a, b in zip(left.sketch, right.sketch, strict=True))
     distance = math.sqrt(squares / left.count)
     distance = max(distance, abs(left.total - right.total) / left.count)
@@ -162,4 +160,6 @@ def _words(typical: float, most: float | None, median: float | None) -> str:
 
 
 def _short(number: float) -> str:
-    return f"{number:.2g}" if number < 100 else f"{number:,.0f}" if number < 1e6 else f"{number:.1e}"  # noqa: PLR2004 - how many digits help
+    if number < _FEW:
+        return f"{number:.2g}"
+    return f"{number:,.0f}" if number < _MANY else f"{number:.1e}"

@@ -6,18 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from goldtrace.diagnose.alignment import align
-from goldtrace.diagnose.events import Event, Findings, changed_arguments, find_events
-from goldtrace.diagnose.magnitude import measure
+from goldtrace.diagnose.events import Event, changed_arguments, find_events
 from goldtrace.diagnose.suspects import implementation_changed, rank
 from goldtrace.diagnose.words import clause, place_of
 from goldtrace.model.diagnosis import Cause, Culprit, Diagnosis
-from goldtrace.model.tape import Phase
+from goldtrace.model.tape import Call, Phase
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from goldtrace.diagnose.events import Findings
     from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import Comparison, Divergence
@@ -52,7 +50,7 @@ def diagnose(
     return replace(found, suspects=suspects)
 
 
-def needs_replay(golden: Trace, now: Trace, comparison: Comparison) -> int | None:
+def needs_replay(now: Trace, comparison: Comparison) -> int | None:
     """The step whose operators a repetition would have to record, if that could tell more."""
     first = comparison.first
     if first is None or first.step is None or first.step < 0 or now.taped(first.step) is not None:
@@ -148,9 +146,7 @@ def _given_to(left: TapedStep, right: TapedStep, *, same_step: bool) -> Culprit 
     return None
 
 
-def _by_tape(
-    first: Divergence, left: TapedStep, right: TapedStep, findings: Findings
-) -> Diagnosis:
+def _by_tape(first: Divergence, left: TapedStep, right: TapedStep, findings: Findings) -> Diagnosis:
     culprits = tuple(_culprit(event, left, right) for event in findings.events[:LIMIT])
     if not culprits:
         if first.rung is Rung.RNG:
@@ -179,8 +175,10 @@ def _by_program(first: Divergence, golden: Trace, right: TapedStep) -> Diagnosis
         return _untaped(first, golden)
     nearest = min(golden.tape, key=lambda step: abs(step.number - right.number))
     notes = (
-        f"the golden has no tape of step {right.number}: the operators were held against its "
-        f"step {nearest.number}, so only a change of the program can be seen, not of results",
+        (
+            f"the golden has no tape of step {right.number}: the operators were held against its "
+            f"step {nearest.number}, so only a change of the program can be seen, not of results"
+        ),
     )
     for stretch in align(nearest, right, shapes=False):
         if stretch.paired:
@@ -234,8 +232,7 @@ def _only(first: Divergence, cause: Cause | None, sentence: str) -> Diagnosis:
 def _culprit(event: Event, left: TapedStep, right: TapedStep) -> Culprit:
     golden = left.calls[event.golden] if event.golden is not None else None
     now = right.calls[event.now] if event.now is not None else None
-    shown = now or golden
-    assert shown is not None
+    shown = now or golden or Call(op="?", phase=Phase.OTHER, place=0)
     distance = event.distance
     return Culprit(
         op=shown.op,

@@ -23,9 +23,7 @@ _AUTHORED = {Cause.ARGUMENT, Cause.PROGRAM, Cause.DATA, Cause.RNG}
 """Causes that the author of the training is likelier to have made than a library."""
 
 
-def rank(
-    changes: Sequence[Change], cause: Cause | None, op: str | None
-) -> tuple[Change, ...]:
+def rank(changes: Sequence[Change], cause: Cause | None, op: str | None) -> tuple[Change, ...]:
     """The changes, likeliest cause first; those that are equally likely keep their order."""
     return tuple(sorted(changes, key=lambda change: _rank(change.what, cause, op or "")))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from goldtrace.model.tape import Phase
-from goldtrace.model.verdict import Change, Rung
+if TYPE_CHECKING:
+    from goldtrace.model.tape import Phase
+    from goldtrace.model.verdict import Change, Rung
 
 
 class Cause(str, enum.Enum):

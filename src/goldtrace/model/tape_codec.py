@@ -11,12 +11,14 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from goldtrace.errors import GoldenError
 from goldtrace.model import fields, sealed
 from goldtrace.model.tape import BUCKETS, Call, Phase, Statistics, TapedStep, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -87,7 +89,10 @@ def _encode_step(step: TapedStep) -> dict[str, Any]:
         "kinds": [list(kind) for kind in kinds.entries],
         "ops": [[fields.checked(op), random] for op, random in ops.entries],
         "origins": [_checked(origin) for origin in origins.entries],
-        "arguments": [dict(map(_checked, entry)) for entry in arguments.entries],
+        "arguments": [
+            {fields.checked(name): fields.checked(text) for name, text in entry}
+            for entry in arguments.entries
+        ],
         "calls": [
             [op, origin, argument, call.place, list(call.inputs), list(call.outputs)]
             for op, origin, argument, call in zip(

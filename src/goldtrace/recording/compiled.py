@@ -8,15 +8,17 @@ which is known from the callback that it sets for the evaluation of frames.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from goldtrace.recording.operators import tensors_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 _MODULE = "torch._dynamo.eval_frame"
 _FILE = "_dynamo/eval_frame.py"
@@ -32,9 +34,7 @@ class Region:
 
 
 @contextmanager
-def regions_watched(
-    enter: Callable[[Region], None], leave: Callable[[], None]
-) -> Iterator[None]:
+def regions_watched(enter: Callable[[Region], None], leave: Callable[[], None]) -> Iterator[None]:
     """Call ``enter`` whenever compiled code is about to run, and ``leave`` when it has.
 
     Neither is called twice in a row. Without ``torch.compile`` nothing is changed.

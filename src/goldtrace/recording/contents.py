@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +18,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from goldtrace.model.tape import BUCKETS, ELEMENTS, SAMPLE, Statistics, Value
 from goldtrace.recording.digest import dense_parts, digest_content, digest_tensor, raw_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TAIL = 64
 """Elements at the end of a tensor that are always sampled: kernels treat them apart."""
@@ -66,7 +68,7 @@ class Contents:
         if dense.numel() * dense.itemsize > _SMALL and dense.is_contiguous():
             storage = dense.untyped_storage()
             identity = storage._cdata  # noqa: SLF001 - as torch's own weak references to storages
-            key = (identity, dense.storage_offset(), dense.numel(), dense.dtype)
+            key = (identity, int(dense.storage_offset()), dense.numel(), dense.dtype)
             remembered = self._known.get(key)
             writes = self._writes.get(identity, 0)
             if remembered is not None and remembered[1] == writes:
@@ -77,7 +79,7 @@ class Contents:
         digest = digest_content(data)
         if key is not None:
             # While the weak reference stands, no other storage gets the same identity.
-            weak = remembered[0] if remembered is not None else StorageWeakRef(storage)
+            weak = remembered[0] if remembered is not None else _weak(storage)
             self._known[key] = (weak, writes, digest)
         return self._add(digest, tensor, (data, dense.itemsize))
 
@@ -126,6 +128,10 @@ class Contents:
         return place
 
 
+def _weak(storage: torch.UntypedStorage) -> StorageWeakRef:
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+
+
 def sample_digest(data: bytes) -> str:
     """The BLAKE2b-64 of the bytes of a sample, which needs no library but Python's."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()
@@ -168,7 +174,8 @@ def _statistics(contents: list[_Content]) -> dict[int, Statistics]:
             alike.setdefault((dtype, len(words)), []).append(place)
     found: dict[int, Statistics] = {}
     for (dtype, count), places in alike.items():
-        words = np.stack([contents[place].sampled for place in places])  # type: ignore[arg-type]
+        rows = [contents[place].sampled for place in places]
+        words = np.stack([row for row in rows if row is not None])
         part = dtype.to_real() if dtype.is_complex else dtype
         numbers = torch.from_numpy(words.view(np.uint8)).view(part).double().numpy()
         with np.errstate(all="ignore"):

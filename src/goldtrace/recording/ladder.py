@@ -66,7 +66,7 @@ class Watched:
         return dict(self._names)
 
     def origins(self) -> dict[int, str]:
-        """The names of modules and parameters by their ``id``; a model by itself has its class's."""
+        """The names of modules and parameters by their ``id``; a single model has its class's."""
         modules = {
             id(module): prefix + name.replace(_COMPILED, "") or type(module).__name__
             for prefix, model in self.models.items()

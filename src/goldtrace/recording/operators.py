@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from goldtrace.determinism import stream_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 # These give memory, whose content means nothing, or another shape for the same content.
 _COMPUTE_NOTHING = frozenset(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from goldtrace.model.tape import Phase
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
@@ -31,9 +33,7 @@ class Origins:
         self.optimizer_running = False
         self._parameter: str | None = None
 
-    def of(
-        self, node: Any, tensors: list[torch.Tensor]
-    ) -> tuple[Phase, str | None, str | None]:
+    def of(self, node: Any, tensors: list[torch.Tensor]) -> tuple[Phase, str | None, str | None]:
         """Phase, module and line of the call that is being dispatched.
 
         ``node`` is the node of the graph that is running, ``None`` outside of the backward pass;

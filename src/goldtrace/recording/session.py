@@ -12,13 +12,14 @@ from goldtrace.environment import platform_key, probe_environment, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
 from goldtrace.recording.recorder import GoldenRun
-from goldtrace.recording.tape import Observer, Tape
+from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from goldtrace.model.spec import RunSpec
+    from goldtrace.recording.tape import Observer
 
 
 @contextmanager

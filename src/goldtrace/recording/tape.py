@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -19,10 +18,16 @@ from torch.utils._python_dispatch import (
 )
 
 from goldtrace.model.tape import REGION, Call, Phase, TapedStep
-from goldtrace.recording.compiled import Region, is_compiled_backward, regions_watched
+from goldtrace.recording.compiled import is_compiled_backward, regions_watched
 from goldtrace.recording.contents import Contents
 from goldtrace.recording.operators import operator_of, split, tensors_in
 from goldtrace.recording.origin import Origins
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from goldtrace.recording.compiled import Region
 
 Observer = Callable[[int, Any, tuple[Any, ...], Mapping[str, Any]], Callable[[Any], None] | None]
 """Given place, operator and arguments before a call; what it returns is given the result."""
@@ -85,7 +90,7 @@ class Tape:
             self._recorder.origins.optimizer_running = False
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's, all of these
     """The dispatch mode of one step.
 
     The engine of autograd runs backward on threads of its own for other devices than the CPU, and
@@ -95,7 +100,7 @@ class _Recorder(TorchDispatchMode):
     def __init__(
         self, number: int, names: dict[int, str], root: Path, observe: Observer | None
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._number = number
         self._observe = observe
         self._contents = Contents()
@@ -253,15 +258,13 @@ def _among(tensor: torch.Tensor, tensors: list[torch.Tensor]) -> bool:
 
 def _same(inputs: tuple[int, ...], outputs: tuple[int, ...], contents: Contents) -> bool:
     """Whether a copy is one: its result is what it was given, dtype included."""
-    return len(outputs) == 1 and any(
-        contents.same_content(outputs[0], place) for place in inputs
-    )
+    return len(outputs) == 1 and any(contents.same_content(outputs[0], place) for place in inputs)
 
 
 def _put_under(mode: TorchDispatchMode) -> None:
-    """Put a mode under all others, so that those which its user pushed are still popped in order."""
+    """Put a mode under all others, so that the user's own are still popped in their order."""
     above = [_pop_mode() for _ in _get_current_dispatch_mode_stack()]
-    mode.__enter__()
+    mode.__enter__()  # type: ignore[no-untyped-call]
     for other in reversed(above):
         _push_mode(other)
 
@@ -273,7 +276,7 @@ def _take_out(mode: TorchDispatchMode) -> bool:
     above = []
     while _get_current_dispatch_mode_stack()[-1] is not mode:
         above.append(_pop_mode())
-    mode.__exit__(None, None, None)
+    mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
     for other in reversed(above):
         _push_mode(other)
     return True
