@@ -98,7 +98,8 @@ def generator(name: str) -> torch.Generator:
 
 def stream_name(stream: torch.Generator) -> str | None:
     """The name under which ``rng_states`` knows a generator; ``None`` if it doesn't."""
-    found = (name for name, known in _streams.generators.items() if known is stream)
+    # An operator is handed another Python object for the same generator.
+    found = (name for name, known in _streams.generators.items() if known._cdata == stream._cdata)
     return next((f"generator:{name}" for name in found), None)
 
 

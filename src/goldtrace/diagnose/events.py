@@ -169,8 +169,9 @@ class _Walk:
             return None
         left, right = self.golden.values(golden.inputs), self.now.values(now.inputs)
         for a, b in zip(left, right, strict=True):
-            fresh = a.content not in self.golden.computed and b.content not in self.now.computed
-            if a.content != b.content and fresh:
+            if a.content == b.content or not (a.source and b.source):
+                continue
+            if a.content not in self.golden.computed and b.content not in self.now.computed:
                 self.golden.computed.add(a.content)
                 self.now.computed.add(b.content)
                 distance = measure([a], [b], op=golden.op, inputs=[])

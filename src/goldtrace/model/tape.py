@@ -56,7 +56,8 @@ class Value:
 
     ``digest`` is the XXH3-64 of the bytes in row-major order, ``sample`` the BLAKE2b-64 of the
     bytes of the sampled elements, and ``elements`` the bits of up to ``ELEMENTS`` of these, spread
-    evenly, as hexadecimal digits from the highest bit down.
+    evenly, as hexadecimal digits from the highest bit down. A ``source`` was there before the step,
+    or came from somewhere else than its operators.
     """
 
     digest: str
@@ -65,6 +66,7 @@ class Value:
     sample: str
     elements: tuple[str, ...]
     statistics: Statistics | None = None
+    source: bool = False
 
     @property
     def size(self) -> int:

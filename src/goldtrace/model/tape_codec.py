@@ -121,8 +121,9 @@ def _decode_step(line: Mapping[str, Any]) -> TapedStep:
             sample=samples.take(_DIGEST).hex(),
             elements=tuple(elements.take(width).hex() for _ in range(kept)),
             statistics=_unpack(statistics.take(8 * _NUMBERS), count) if count else None,
+            source=source,
         )
-        for dtype, width, kept, count, *shape in kinds
+        for dtype, source, width, kept, count, *shape in kinds
     )
     calls = []
     for op, origin, argument, place, inputs, outputs in line["calls"]:
@@ -174,7 +175,8 @@ def _kind(value: Value) -> tuple[str | int, ...]:
     """What many values have in common: format, widths and counts of its columns, shape."""
     width = len(value.elements[0]) // 2 if value.elements else 0
     count = value.statistics.count if value.statistics is not None else 0
-    return (fields.checked(value.dtype), width, len(value.elements), count, *value.shape)
+    dtype = fields.checked(value.dtype)
+    return (dtype, value.source, width, len(value.elements), count, *value.shape)
 
 
 def _pack(statistics: Statistics) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _MODULE = "torch._dynamo.eval_frame"
+_NAMES = ("set_eval_frame", "_maybe_set_eval_frame")
 _FILE = "_dynamo/eval_frame.py"
 _BACKWARD = ("CompiledFunctionBackward", "CompiledAutograd")
 
@@ -37,32 +38,43 @@ class Region:
 def regions_watched(enter: Callable[[Region], None], leave: Callable[[], None]) -> Iterator[None]:
     """Call ``enter`` whenever compiled code is about to run, and ``leave`` when it has.
 
-    Neither is called twice in a row. Without ``torch.compile`` nothing is changed.
+    ``leave`` may come twice: newer releases of torch put the thread's dispatch keys back after the
+    code has run, and with them the ones of the modes. Without ``torch.compile`` nothing changes.
     """
     module: Any = sys.modules.get(_MODULE)
     original = getattr(module, "set_eval_frame", None)
     if original is None:
         yield
         return
-    inside = False
+    inside: FrameType | None = None
+    left: FrameType | None = None
 
     def set_eval_frame(callback: Any) -> Any:
-        nonlocal inside
-        # Nothing of ours may run while the callback is set: dynamo would compile it.
-        if callable(callback) and not inside:
-            inside = True
-            enter(_region(sys._getframe(1)))  # noqa: SLF001 - the caller holds the arguments
+        nonlocal inside, left
+        caller = sys._getframe(1)  # noqa: SLF001 - the caller holds the arguments
+        if caller.f_code.co_name in _NAMES and caller.f_back is not None:
+            caller = caller.f_back
+        # Nothing of ours may run while the callback is set: dynamo would compile it. Dynamo itself
+        # sets others while it compiles; what ends a region is the call that began it.
+        if callable(callback) and inside is None:
+            inside = caller
+            enter(_region(caller))
         before = original(callback)
-        if inside and not callable(callback):
-            inside = False
+        if not callable(callback) and caller in (inside, left) and caller is not None:
+            inside, left = None, inside
             leave()
         return before
 
-    module.set_eval_frame = set_eval_frame
+    # The same function may go by two names.
+    replaced = [name for name in _NAMES if getattr(module, name, None) is original]
+    for name in replaced:
+        setattr(module, name, set_eval_frame)
     try:
         yield
     finally:
-        module.set_eval_frame = original
+        inside = left = None
+        for name in replaced:
+            setattr(module, name, original)
 
 
 def is_compiled_backward(node: Any) -> bool:

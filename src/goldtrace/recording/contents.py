@@ -44,6 +44,7 @@ class _Content:
     dtype: torch.dtype
     shape: tuple[int, ...]
     sampled: _Words | None
+    source: bool
 
 
 class Contents:
@@ -54,6 +55,7 @@ class Contents:
         self._places: dict[tuple[str, torch.dtype, tuple[int, ...]], int] = {}
         self._known: dict[tuple[int, int, int, torch.dtype], tuple[StorageWeakRef, int, str]] = {}
         self._writes: dict[int, int] = {}
+        self._computed: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._contents)
@@ -88,6 +90,7 @@ class Contents:
         if tensor.layout is torch.strided:
             identity = tensor.untyped_storage()._cdata  # noqa: SLF001 - as above
             self._writes[identity] = self._writes.get(identity, 0) + 1
+            self._computed.add(identity)
 
     def forget(self) -> None:
         """Forget everything that is known of memory: unseen code may have written anywhere."""
@@ -112,6 +115,7 @@ class Contents:
                 sample=_UNKNOWN if words is None else sample_digest(words.tobytes()),
                 elements=tuple(f"{word:0{width}x}" for word in kept),
                 statistics=statistics.get(place),
+                source=content.source,
             )
 
     def _add(self, digest: str, tensor: torch.Tensor, data: tuple[memoryview, int] | None) -> int:
@@ -124,7 +128,11 @@ class Contents:
             if data is not None and data[1] in _WORDS:
                 words = np.frombuffer(data[0], dtype=_WORDS[data[1]])
                 sampled = words[positions(len(words))]
-            self._contents.append(_Content(digest, tensor.dtype, shape, sampled))
+            source = (
+                tensor.layout is not torch.strided
+                or tensor.untyped_storage()._cdata not in self._computed  # noqa: SLF001 - as above
+            )
+            self._contents.append(_Content(digest, tensor.dtype, shape, sampled, source))
         return place
 
 

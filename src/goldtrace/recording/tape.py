@@ -109,25 +109,30 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's,
         self._lock = threading.RLock()
         self._regions_behind: set[int] = set()
         self._region: int | None = None
+        self._wanted = False
         self.origins = Origins(names, root)
 
     @contextmanager
     def on(self) -> Iterator[None]:
         """Record what runs in this block, and count compiled regions as one call each."""
+        self._wanted = True
         _put_under(self)
         with regions_watched(self._enter_region, self._leave_region):
             try:
                 yield
             finally:
+                self._wanted = False
                 _take_out(self)
 
     @contextmanager
     def off(self) -> Iterator[None]:
         """Record nothing of what runs in this block."""
+        wanted, self._wanted = self._wanted, False
         there = _take_out(self)
         try:
             yield
         finally:
+            self._wanted = wanted
             if there:
                 _put_under(self)
 
@@ -242,7 +247,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's,
 
     def _leave_region(self) -> None:
         self._contents.forget()
-        _put_under(self)
+        if self._wanted:
+            _take_out(self)
+            _put_under(self)
 
 
 def _current_node() -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from goldtrace.model.diagnosis import Culprit, Diagnosis
 
 _HEADINGS = ("operator", "class", "where", "what")
-_WIDTHS = (0.26, 0.12, 0.31)  # of the line, for the columns before the last
+_SHARES = (0.36, 0.2, 0.3)  # of the line, at most, for the columns before the last
 _INDENT = "  "
 _SUSPECTS = 8
 
@@ -65,22 +65,19 @@ def culprit_rows(
 ) -> Iterator[str]:
     """The culprits as a table, at most ``limit`` of them."""
     shown = diagnosis.culprits[:limit]
-    if headings:
-        yield _row(_HEADINGS, width)
-    for culprit in shown:
-        yield _row((culprit.op, culprit.cause.value, _where(culprit), culprit.what), width)
+    rows = [(culprit.op, culprit.cause.value, _where(culprit), culprit.what) for culprit in shown]
+    table = [_HEADINGS, *rows] if headings else rows
+    room = width - len(_INDENT)
+    columns = [
+        min(max(len(plain(row[place])) for row in table) + 2, int(room * share))
+        for place, share in enumerate(_SHARES)
+    ]
+    for row in table:
+        cells = [pad(clip(c, w - 2), w) for c, w in zip(row, columns, strict=False)]
+        yield _INDENT + "".join(cells) + clip(row[-1], room - sum(columns))
     left_out = len(diagnosis.culprits) - len(shown)
     if left_out > 0:
         yield f"{_INDENT}and {left_out:,} more"
-
-
-def _row(cells: tuple[str, ...], width: int) -> str:
-    room = width - len(_INDENT)
-    line = ""
-    for cell, share in zip(cells, _WIDTHS, strict=False):
-        columns = int(room * share)
-        line += pad(clip(cell, columns - 1), columns)
-    return _INDENT + line + clip(cells[-1], room - sum(int(room * share) for share in _WIDTHS))
 
 
 def _where(culprit: Culprit) -> str:
