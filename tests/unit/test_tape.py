@@ -13,14 +13,14 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from goldtrace.determinism import generator, seed_everything
-from goldtrace.model.tape import REGION, SAMPLE, Phase, TapedStep
+from goldtrace.model.tape import REGION, SAMPLE, Phase
 from goldtrace.recording.contents import Contents, positions
 from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from goldtrace.model.tape import Call, Value
+    from goldtrace.model.tape import Call, TapedStep, Value
 
 
 class Net(nn.Module):
@@ -248,7 +248,10 @@ def test_a_sample_is_spread_over_the_tensor_and_has_its_end():
         assert chosen == sorted(set(chosen))
         assert len(chosen) == min(count, SAMPLE)
         assert chosen[-1] == count - 1
-        assert max(b - a for a, b in zip([-1, *chosen], chosen, strict=False)) <= 3 * count / SAMPLE + 3
+        assert (
+            max(b - a for a, b in zip([-1, *chosen], chosen, strict=False))
+            <= 3 * count / SAMPLE + 3
+        )
 
 
 def test_a_named_stream_is_an_argument_by_its_name():

@@ -99,8 +99,10 @@ def generator(name: str) -> torch.Generator:
 def stream_name(stream: torch.Generator) -> str | None:
     """The name under which ``rng_states`` knows a generator; ``None`` if it doesn't."""
     # An operator is handed another Python object for the same generator.
-    found = (name for name, known in _streams.generators.items() if known._cdata == stream._cdata)
-    return next((f"generator:{name}" for name in found), None)
+    for name, known in _streams.generators.items():
+        if getattr(known, "_cdata", known) == getattr(stream, "_cdata", stream):
+            return f"generator:{name}"
+    return None
 
 
 def seed_worker(worker_id: int) -> None:  # noqa: ARG001 - DataLoader passes it

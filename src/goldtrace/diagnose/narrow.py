@@ -185,9 +185,11 @@ def _by_program(first: Divergence, golden: Trace, right: TapedStep) -> Diagnosis
             continue
         added, gone = stretch.now, stretch.golden
         ops = [right.calls[place] for place in added] or [nearest.calls[place] for place in gone]
-        if all(call.phase is Phase.DATA or _starts_state(call.op) for call in ops):
+        # An epoch's first step draws for its order; had anything else drawn, a generator would
+        # be in another state.
+        drawn = first.rung is Rung.RNG and any(call.random for call in ops)
+        if not drawn and all(call.random or _starts_state(call.op) for call in ops):
             continue
-        drawn = all(call.random for call in ops)
         names = ", ".join(dict.fromkeys(call.op for call in ops[:3]))
         event = Event(
             cause=Cause.RNG if drawn else Cause.PROGRAM,
