@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.determinism import profile_for
 from goldtrace.environment import require_platform
 from goldtrace.errors import RunnerDiedError, error_from_json
-from goldtrace.model.codec import decode_trace
+from goldtrace.model.codec import decode_trace, read_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +28,14 @@ _LOG_LINES = 20
 """Lines of the child's output that a message about its death shows."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """The call at ``place`` of the only step that the spec tapes, and where its files go."""
+
+    place: int
+    folder: Path
+
+
 def launch(
     spec: RunSpec,
     device: str,
@@ -34,11 +43,13 @@ def launch(
     root: Path,
     interpreter: str = sys.executable,
     environment: Mapping[str, str] | None = None,
+    capture: Capture | None = None,
 ) -> Trace:
     """Train ``spec`` on ``device`` in a new process under ``interpreter`` and return its trace.
 
     The child works in ``root``, which is also first on its import path. ``environment`` is added
-    to this process's, and the profile's pins to that. An interrupt of this process ends the child
+    to this process's, and the profile's pins to that. ``capture`` asks for the actual
+    tensors of one call of an operator. An interrupt of this process ends the child
     and its data loader workers.
 
     Raises:
@@ -55,6 +66,9 @@ def launch(
             "device": device,
             "root": str(root),
             "parent": os.getpid(),
+            "capture": None
+            if capture is None
+            else {"place": capture.place, "folder": str(capture.folder.absolute())},
         }
         spec_file = out / "spec.json"
         spec_file.write_text(json.dumps(request), encoding="utf-8")
@@ -82,9 +96,7 @@ def launch(
                 found=f"{describe_status(status)}\n{_tail(log)}",
                 hint=f"goldtrace check {spec.name}",
             )
-        return decode_trace(
-            {name: (out / name).read_bytes() for name in ("header.json", "steps.jsonl")}
-        )
+        return decode_trace(read_files(out))
 
 
 def child_environment(

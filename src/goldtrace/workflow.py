@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from goldtrace.compare import compare_traces
+from goldtrace.diagnose import diagnose
 from goldtrace.environment import changes
 from goldtrace.errors import (
     DataUnavailableError,
@@ -25,9 +26,11 @@ from goldtrace.errors import (
 )
 from goldtrace.launch import launch
 from goldtrace.model.codec import encode_trace
+from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.report.terminal import describe_divergence
 from goldtrace.store.declared import discover, load_run
+from goldtrace.store.failures import FailureStore
 from goldtrace.store.golden import Certificate
 from goldtrace.store.ledger import LedgerEntry
 
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
     from goldtrace.store.golden import GoldenStore, Plan, PlanAction
 
@@ -98,6 +100,25 @@ def select(
     return [(spec, device) for spec in chosen for device in devices if device in spec.devices]
 
 
+def run_named(golden_dir: Path, name: str, store: GoldenStore, device: str) -> RunSpec:
+    """The declared run of this name, or the test whose golden or failure has it.
+
+    Raises:
+        UsageError: nothing has this name.
+    """
+    declared = {spec.name: spec for spec in map(load_run, discover(golden_dir))}
+    if name in declared:
+        return declared[name]
+    failure = FailureStore.beside(golden_dir).load(name, device)
+    origin = failure.header.origin if failure is not None else store.origins().get(name)
+    if origin is None:
+        known = sorted({*declared, *store.runs()})
+        raise UsageError(
+            f"no run {name!r}", where=str(golden_dir), expected=", ".join(known) or "a run"
+        )
+    return RunSpec(name=name, entry=origin, kind=RunKind.TEST)
+
+
 def judge(spec: RunSpec, trace: Trace, store: GoldenStore) -> RunResult:
     """Hold a trace against the stored golden of its run and platform."""
     header = trace.header
@@ -128,6 +149,7 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore) -> RunResult:
         result,
         verdict=comparison.verdict,
         comparison=comparison,
+        diagnosis=diagnose(golden.trace, trace, comparison),
         hint=_record_command(spec, header.device),
     )
 
@@ -142,6 +164,15 @@ def incomparable(spec: RunSpec, device: str, error: PlatformUnsupportedError) ->
         comparison=Comparison(verdict=Verdict.INCOMPARABLE, notes=(error.what,)),
         hint=error.hint,
     )
+
+
+def remember(result: RunResult, trace: Trace, store: GoldenStore) -> None:
+    """Keep the trace of a run that is not as its golden for ``goldtrace explain``, or forget it."""
+    failures = FailureStore.beside(store.root)
+    if result.passed:
+        failures.forget(trace.header.run, trace.header.device)
+    elif result.diagnosis is not None:
+        failures.keep(trace)
 
 
 def check_declared(spec: RunSpec, device: str, *, store: GoldenStore, root: Path) -> RunResult:
@@ -159,7 +190,9 @@ def check_declared(spec: RunSpec, device: str, *, store: GoldenStore, root: Path
         )
     except PlatformUnsupportedError as error:
         return incomparable(spec, device, error)
-    return replace(judge(spec, trace, store), seconds=time.monotonic() - began)
+    result = judge(spec, trace, store)
+    remember(result, trace, store)
+    return replace(result, seconds=time.monotonic() - began)
 
 
 def check(

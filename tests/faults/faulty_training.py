@@ -166,7 +166,10 @@ def main(request: Path, out: Path) -> None:
     for name, fields in variants["variants"].items():
         spec = RunSpec(name="fault", entry="faulty_training:train", **fields)
         with recording(spec, variants["device"], root=out) as run:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(variants.get("threads") or threads)
             train(run)
+            torch.set_num_threads(threads)
             files = encode_trace(run.finish())
         (out / name).mkdir()
         for file, content in files.items():

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,11 @@ import pytest
 
 from goldtrace.compare import compare_traces
 from goldtrace.determinism import profile_for
+from goldtrace.diagnose import diagnose
+from goldtrace.environment import changes
 from goldtrace.model.codec import decode_trace
+from goldtrace.model.diagnosis import Cause
+from goldtrace.model.tape import Phase
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung, Verdict
 
@@ -93,6 +97,37 @@ FAULTS = [
 ]
 SEED = Fault("seed", {}, INITIAL_STEP, Rung.RNG, "generator:noise")
 
+CAUSES: dict[str, tuple[Cause, str | None]] = {
+    "learning rate by 0.1 %": (Cause.ARGUMENT, "aten::add_.Tensor"),
+    "schedule off by one": (Cause.ARGUMENT, "aten::add_.Tensor"),
+    "AdamW eps": (Cause.ARGUMENT, "aten::add_.Tensor"),
+    "AdamW beta2": (Cause.ARGUMENT, "aten::mul_.Tensor"),
+    "weight decay by 1 %": (Cause.ARGUMENT, "aten::add.Tensor"),
+    "momentum": (Cause.ARGUMENT, "aten::mul_.Tensor"),
+    "nesterov": (Cause.ARGUMENT, "aten::add.Tensor"),
+    "loss scale": (Cause.ARGUMENT, "aten::full"),
+    "one weight's last bit, initially": (Cause.ROUNDING, None),
+    "one weight's last bit, later": (Cause.PROGRAM, "aten::bitwise_xor_.Scalar"),
+    "two samples swapped": (Cause.DATA, None),
+    "one batch dropped": (Cause.DATA, None),
+    "one pixel of the data": (Cause.DATA, None),
+    "augmentation from the global stream": (Cause.RNG, None),
+    "no worker_init_fn": (Cause.DATA, None),
+    "an extra draw": (Cause.RNG, "aten::rand"),
+    "evaluation mode": (Cause.ARGUMENT, "aten::native_batch_norm"),
+    "dropout probability": (Cause.ARGUMENT, "aten::bernoulli_.float"),
+    "label smoothing": (Cause.PROGRAM, "aten::sum.dim_IntList"),
+    "batch norm eps": (Cause.ARGUMENT, "aten::native_batch_norm"),
+    "NaN": (Cause.PROGRAM, "aten::mul.Tensor"),
+    "batch norm momentum": (Cause.ARGUMENT, "aten::native_batch_norm"),
+    "no gradient clipping": (Cause.PROGRAM, "aten::_foreach_norm.Scalar"),
+    "zero_grad skipped": (Cause.PROGRAM, "aten::add_.Tensor"),
+    "dtype": (Cause.PRECISION, None),
+    SEED.name: (Cause.RNG, None),
+}
+"""The class of each fault and the operator that it is seen at, on the CPU; any other is a change of
+the program that no operator shows."""
+
 
 @pytest.fixture(scope="session")
 def traces(tmp_path_factory, request) -> dict[str, Trace]:
@@ -108,7 +143,7 @@ def traces(tmp_path_factory, request) -> dict[str, Trace]:
         SEED.name: {"config": SGD, "seed": 1},
     }
     variants |= {fault.name: {"config": {**fault.base, **fault.change}} for fault in FAULTS}
-    variants = {name.replace("/", " "): fields for name, fields in variants.items()}
+    variants = {name: {**fields, "tape": list(range(5))} for name, fields in variants.items()}
     request_file = out / "request.json"
     request_file.write_text(json.dumps({"variants": variants, "device": device}))
     child = subprocess.run(
@@ -129,7 +164,7 @@ def traces(tmp_path_factory, request) -> dict[str, Trace]:
 
 @pytest.mark.parametrize("fault", [*FAULTS, SEED], ids=lambda fault: fault.name)
 def test_a_fault_is_drift_from_the_step_and_rung_where_it_begins(traces, fault):
-    golden = traces[{"adamw": "adamw"}.get(str(fault.base.get("optimizer")), _base(fault))]
+    golden = traces[_base(fault)]
     comparison = compare_traces(golden, traces[fault.name], tolerance={})
     first = comparison.first
     assert comparison.verdict is Verdict.DRIFT
@@ -141,11 +176,66 @@ def test_a_fault_is_drift_from_the_step_and_rung_where_it_begins(traces, fault):
     assert fault.note in (first.note or "")
 
 
+@pytest.mark.parametrize("fault", [*FAULTS, SEED], ids=lambda fault: fault.name)
+def test_a_fault_is_diagnosed_with_its_class_and_operator(traces, fault):
+    golden, now = traces[_base(fault)], traces[fault.name]
+    comparison = compare_traces(
+        golden, now, tolerance={}, environment_changes=changes(golden.header, now.header)
+    )
+    diagnosis = diagnose(golden, now, comparison)
+    assert diagnosis is not None
+    cause, op = CAUSES.get(fault.name, (Cause.PROGRAM, None))
+    assert diagnosis.cause is cause
+    assert diagnosis.op == op
+    if op is not None:
+        assert "faulty_training.py:" in str(diagnosis.culprits[0].line or diagnosis.sentence) or (
+            diagnosis.culprits[0].phase is Phase.BACKWARD
+        )
+    assert diagnosis.suspects[0].what.startswith("setting ")
+
+
+def test_an_argument_is_named_with_both_values_and_the_users_line(traces):
+    golden, now = traces["sgd"], traces["dropout probability"]
+    diagnosis = diagnose(golden, now, compare_traces(golden, now, tolerance={}))
+    assert diagnosis is not None
+    assert "p 0.9 → 0.899" in diagnosis.sentence
+    source = Path(__file__).with_name("faulty_training.py").read_text().splitlines()
+    line = str(diagnosis.culprits[0].line).rpartition(":")[2]
+    assert "self.drop(" in source[int(line) - 1]
+
+
+def test_without_a_tape_the_ladder_still_gives_an_answer(traces):
+    for fault in [*FAULTS, SEED]:
+        golden = replace(traces[_base(fault)], tape=())
+        now = replace(traces[fault.name], tape=())
+        diagnosis = diagnose(golden, now, compare_traces(golden, now, tolerance={}))
+        assert diagnosis is not None
+        assert diagnosis.op is None
+        assert diagnosis.sentence
+        cause, _ = CAUSES.get(fault.name, (Cause.PROGRAM, None))
+        if diagnosis.cause is not None and diagnosis.rung is not Rung.RNG:
+            assert diagnosis.cause is cause
+        else:
+            assert diagnosis.notes or diagnosis.rung in (Rung.RNG, Rung.WEIGHTS)
+
+
+def test_a_replayed_step_is_held_against_the_nearest_tape_of_the_golden(traces):
+    golden = replace(traces["sgd"], tape=traces["sgd"].tape[:1])
+    now = traces["NaN"]
+    comparison = compare_traces(golden, now, tolerance={})
+    diagnosis = diagnose(golden, replace(now, tape=()), comparison, replay=now.taped(3))
+    assert diagnosis is not None
+    assert (diagnosis.cause, diagnosis.op) == (Cause.PROGRAM, "aten::mul.Tensor")
+    assert "only a change of the program can be seen" in diagnosis.notes[0]
+
+
 @pytest.mark.parametrize("variant", ["sgd", "workers"])
 def test_the_same_training_again_is_identical(traces, variant):
     comparison = compare_traces(traces[variant], traces[f"{variant} again"], tolerance={})
     assert comparison.verdict is Verdict.IDENTICAL
     assert not comparison.divergences
+    assert diagnose(traces[variant], traces[f"{variant} again"], comparison) is None
+    assert traces[variant].tape == traces[f"{variant} again"].tape
 
 
 def test_a_diverged_run_is_identical_to_itself_and_says_so(traces):
@@ -155,4 +245,6 @@ def test_a_diverged_run_is_identical_to_itself_and_says_so(traces):
 
 
 def _base(fault: Fault) -> str:
+    if fault.base is ADAMW:
+        return "adamw"
     return "workers" if fault.base is WORKERS else "sgd"

@@ -92,6 +92,7 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
             "op": None,
             "class": "argument",
         },
+        "diagnosis": None,
         "environment_changes": [{"what": "torch", "golden": "2.14.1", "now": "2.15.0"}],
         "steps_compared": 40,
         "divergences": [

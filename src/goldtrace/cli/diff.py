@@ -60,10 +60,10 @@ def read_trace(directory: Path) -> Trace:
         UsageError: there is none.
         GoldenError: it is damaged.
     """
-    from goldtrace.model.codec import decode_trace
+    from goldtrace.model.codec import decode_trace, read_files
 
     try:
-        files = {name: (directory / name).read_bytes() for name in ("header.json", "steps.jsonl")}
+        files = read_files(directory)
     except OSError as error:
         raise UsageError(
             "no trace here",

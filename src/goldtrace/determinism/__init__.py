@@ -10,6 +10,7 @@ from goldtrace.determinism.seeding import (
     rng_states,
     seed_everything,
     seed_worker,
+    stream_name,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "rng_states",
     "seed_everything",
     "seed_worker",
+    "stream_name",
 ]

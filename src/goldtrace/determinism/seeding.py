@@ -96,6 +96,15 @@ def generator(name: str) -> torch.Generator:
     return _streams.generators[name]
 
 
+def stream_name(stream: torch.Generator) -> str | None:
+    """The name under which ``rng_states`` knows a generator; ``None`` if it doesn't."""
+    # An operator is handed another Python object for the same generator.
+    for name, known in _streams.generators.items():
+        if getattr(known, "_cdata", known) == getattr(stream, "_cdata", stream):
+            return f"generator:{name}"
+    return None
+
+
 def seed_worker(worker_id: int) -> None:  # noqa: ARG001 - DataLoader passes it
     """Seed a DataLoader's worker process; pass it as ``worker_init_fn``.
 

@@ -1,4 +1,4 @@
-"""A trace as two files of JSON, and back.
+"""A trace as files of JSON, and back.
 
 ``header.json`` is for people and machines: sorted keys, one entry a line. ``steps.jsonl`` has one
 line a step, the initial record first and the end last. A line begins with what a reviewer reads
@@ -10,8 +10,10 @@ line a step, the initial record first and the end last. A line begins with what 
 * the digests of single tensors come by name where a rung is listed for the first time, and as a
   list in the order of these sorted names when it is listed again.
 
-The header carries the SHA-256 of ``steps.jsonl`` and of itself, so the SHA-256 of ``header.json``
-identifies the whole trace.
+``tape.jsonl.gz``, where steps were taped, is for machines only; see ``tape_codec``.
+
+The header carries the SHA-256 of ``steps.jsonl``, of the tape before it was compressed, and of
+itself, so the SHA-256 of ``header.json`` identifies the whole trace.
 """
 
 from __future__ import annotations
@@ -23,15 +25,22 @@ from goldtrace.model import sealed
 from goldtrace.model.header_codec import decode_header, encode_header
 from goldtrace.model.migrations import MIGRATIONS, Documents, migrate
 from goldtrace.model.step_codec import decode_lines, encode_lines
+from goldtrace.model.tape_codec import compress, decode_tape, decompress, encode_tape
 from goldtrace.model.trace import SCHEMA, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from goldtrace.model.migrations import Migration
+    from goldtrace.model.tape import TapedStep
 
 HEADER = "header.json"
 STEPS = "steps.jsonl"
+TAPE = "tape.jsonl.gz"
+
+FILES = (HEADER, STEPS, TAPE)
+"""The files that a trace may have; the tape is not always there."""
 
 
 def encode_trace(trace: Trace) -> dict[str, bytes]:
@@ -44,7 +53,12 @@ def encode_trace(trace: Trace) -> dict[str, bytes]:
     steps = b"".join(sealed.to_line(line) for line in encode_lines(trace))
     header = encode_header(trace.header)
     header["files"] = {STEPS: sealed.sha256(steps)}
-    return {HEADER: sealed.to_page(sealed.seal(header)), STEPS: steps}
+    files = {STEPS: steps}
+    if trace.tape:
+        lines = encode_tape(trace.tape)
+        header["files"][TAPE] = sealed.sha256(lines)
+        files[TAPE] = compress(lines)
+    return {HEADER: sealed.to_page(sealed.seal(header)), **files}
 
 
 def trace_digest(files: Mapping[str, bytes]) -> str:
@@ -52,10 +66,20 @@ def trace_digest(files: Mapping[str, bytes]) -> str:
     return sealed.sha256(files[HEADER])
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The files of a trace that are in a folder.
+
+    Raises:
+        OSError: one of them cannot be read; only the tape may be absent.
+    """
+    names = [name for name in FILES if name != TAPE or (folder / name).exists()]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
 def decode_trace(
     files: Mapping[str, bytes], *, migrations: Mapping[int, Migration] = MIGRATIONS
 ) -> Trace:
-    """The trace that ``encode_trace`` wrote; files other than its two are not looked at.
+    """The trace that ``encode_trace`` wrote; files other than its own are not looked at.
 
     Raises:
         GoldenError: the files are damaged, incomplete, or of a schema that cannot be read.
@@ -65,7 +89,7 @@ def decode_trace(
     documents = migrate(documents, schema=schema, newest=SCHEMA, migrations=migrations)
     header = decode_header(documents.header, where=HEADER)
     steps, end = decode_lines(documents.lines, where=STEPS)
-    trace = Trace(header=header, steps=steps, end=end)
+    trace = Trace(header=header, steps=steps, end=end, tape=_tape(files, documents.header))
     if schema == SCHEMA:
         _check_canonical(trace, files)
     return trace
@@ -93,6 +117,26 @@ def _documents(files: Mapping[str, bytes]) -> Documents:
             hint=sealed.RESTORE,
         )
     return Documents(header=header, lines=_parse_lines(lines))
+
+
+def _tape(files: Mapping[str, bytes], header: Mapping[str, object]) -> tuple[TapedStep, ...]:
+    listed = header.get("files")
+    expected = listed.get(TAPE) if isinstance(listed, dict) else None
+    if expected is None:
+        return ()
+    if TAPE not in files:
+        raise GoldenError("the file is missing", where=TAPE, hint=sealed.RESTORE)
+    lines = decompress(files[TAPE], where=TAPE)
+    found = sealed.sha256(lines)
+    if found != expected:
+        raise GoldenError(
+            "the tape is not the one that the header was written for",
+            where=TAPE,
+            expected=f"SHA-256 {expected}",
+            found=f"SHA-256 {found}",
+            hint=sealed.RESTORE,
+        )
+    return decode_tape(lines, where=TAPE)
 
 
 def _parse_lines(lines: list[bytes]) -> tuple[Mapping[str, object], ...]:

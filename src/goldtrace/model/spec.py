@@ -41,7 +41,7 @@ class RunSpec:
     warn_only: bool = False
     exact: bool = False
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
-    tape: tuple[int, ...] = ()
+    tape: tuple[int, ...] = (0, 10)
 
     def settings(self) -> dict[str, Any]:
         """The part of the spec that decides the numbers of the run, as JSON values.

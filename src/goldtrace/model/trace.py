@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from goldtrace.model.environment import Environment, Revision
     from goldtrace.model.scalar import Scalar
+    from goldtrace.model.tape import TapedStep
     from goldtrace.model.verdict import Rung
 
 SCHEMA = 1
@@ -75,11 +76,19 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """A finished recording; ``steps`` are in the order of their numbers, from ``INITIAL_STEP``."""
+    """A finished recording; ``steps`` are in the order of their numbers, from ``INITIAL_STEP``.
+
+    ``tape`` holds the operators of the steps that the spec lists and the run reached.
+    """
 
     header: Header
     steps: tuple[StepRecord, ...]
     end: End
+    tape: tuple[TapedStep, ...] = ()
+
+    def taped(self, number: int | None) -> TapedStep | None:
+        """The operators of a step, if they were recorded."""
+        return next((step for step in self.tape if step.number == number), None)
 
     @property
     def step_count(self) -> int:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from goldtrace.model.diagnosis import Diagnosis
+
 
 class Verdict(str, enum.Enum):
     """The five answers of a check; see DESIGN, "Verdicts"."""
@@ -115,6 +117,7 @@ class RunResult:
     skipped: str | None = None
     hint: str | None = None
     seconds: float | None = None
+    diagnosis: Diagnosis | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property

@@ -17,6 +17,7 @@ from goldtrace.errors import EntryPointError, GoldtraceError, RunError
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.spec import RunSpec
+from goldtrace.recording.capture import capturing
 from goldtrace.recording.session import recording
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def main(spec_file: Path, out: Path) -> None:
     end_with(request["parent"])
     spec = RunSpec.from_json(request["spec"])
     try:
-        with recording(spec, request["device"], root=Path(request["root"])) as run:
+        wanted = request.get("capture")
+        observe = None if wanted is None else capturing(wanted["place"], Path(wanted["folder"]))
+        root = Path(request["root"])
+        with recording(spec, request["device"], root=root, observe=observe) as run:
             _call(import_entry(spec), run)
             files = encode_trace(run.finish())
     except GoldtraceError as error:

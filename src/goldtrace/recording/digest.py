@@ -49,6 +49,14 @@ def digest_array(name: str, array: Any) -> str:
     return state.hexdigest()
 
 
+def digest_content(data: memoryview) -> str:
+    """The XXH3-64 of the bytes of a tensor in row-major order, 16 hexadecimal digits.
+
+    Without name, dtype and shape: what two operators read is the same if the bytes are.
+    """
+    return xxhash.xxh3_64_hexdigest(data)
+
+
 def digest_text(name: str, value: str) -> str:
     """The digest of a text under a name."""
     return xxhash.xxh3_128_hexdigest(_text(name, "text", value))

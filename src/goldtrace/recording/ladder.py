@@ -60,6 +60,20 @@ class Watched:
                     fallback = f"{prefix}group{place}.param{index}"
                     self._names.setdefault(id(parameter), fallback)
 
+    @property
+    def names(self) -> dict[int, str]:
+        """The name of each parameter by its ``id``."""
+        return dict(self._names)
+
+    def origins(self) -> dict[int, str]:
+        """The names of modules and parameters by their ``id``; a single model has its class's."""
+        modules = {
+            id(module): prefix + name.replace(_COMPILED, "") or type(module).__name__
+            for prefix, model in self.models.items()
+            for name, module in model.named_modules()
+        }
+        return {**self._names, **modules}
+
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Every parameter of the models by its name, tied ones once."""
         return {

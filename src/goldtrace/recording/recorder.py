@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from goldtrace.recording.batch import digest_batch
 from goldtrace.recording.digest import combine, digest_bytes
 from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests
 from goldtrace.recording.numbers import scalar_of
+from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,12 +46,14 @@ class GoldenRun:
         device: str,
         config: Mapping[str, Any],
         header: Callable[[Mapping[str, Mapping[str, str]]], Header],
+        tape: Tape | None = None,
     ) -> None:
         self.name = name
         self.seed = seed
         self.device = device
         self.config = config
         self._header = header
+        self._tape = tape or Tape((), root=Path.cwd())
         self._data: dict[str, Mapping[str, str]] = {}
         self._watched: Watched | None = None
         self._hooks: list[Any] = []
@@ -90,8 +94,12 @@ class GoldenRun:
         watched = Watched(models, optimizers, named("scheduler", scheduler, None), scaler)
         self._watched = watched
         self._hooks = [
-            each.register_step_pre_hook(lambda each, *_: self._keep_gradients(watched, each))
+            hook
             for each in watched.optimizers.values()
+            for hook in (
+                each.register_step_pre_hook(lambda each, *_: self._keep_gradients(watched, each)),
+                each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
+            )
         ]
         tensors = {
             Rung.STRUCTURE: watched.structure(),
@@ -99,6 +107,7 @@ class GoldenRun:
             Rung.BUFFERS: watched.buffer_digests(),
         }
         self._append(StepRecord(number=INITIAL_STEP), tensors, keep_tensors=True)
+        self._tape.begin(0, watched.origins)
 
     def step(self, *, loss: Any = None, batch: Any = None, **scalars: Any) -> None:
         """Record one training step, after the optimizer and the scheduler have done theirs.
@@ -110,6 +119,7 @@ class GoldenRun:
             RecordingError: nothing to record, a value that is no scalar, or a step after the end.
         """
         self._require_running("step")
+        self._tape.end()
         if self._metrics:
             raise RecordingError(
                 "a step after the end of the run",
@@ -149,6 +159,7 @@ class GoldenRun:
         first = self._next == 0
         self._append(StepRecord(ladder=ladder, **record), tensors, keep_tensors=first)
         self._next += 1
+        self._tape.begin(self._next, self._watched.origins if self._watched is not None else dict)
 
     def metric(self, **values: Any) -> None:
         """Record figures of the whole run, such as an accuracy, after the last step.
@@ -157,6 +168,7 @@ class GoldenRun:
             RecordingError: a value that is no scalar, or a name that was given before.
         """
         self._require_running("metric")
+        self._tape.discard()
         for name, value in values.items():
             if name in self._metrics:
                 raise RecordingError(f"metric {name!r} was recorded before", where=self.name)
@@ -175,6 +187,7 @@ class GoldenRun:
         """
         if self._trace is not None:
             return self._trace
+        self._tape.discard()
         if self._next == 0:
             raise RecordingError(
                 "the run recorded no step",
@@ -192,8 +205,13 @@ class GoldenRun:
             header=self._header(self._data),
             steps=tuple(self._steps),
             end=End(metrics=dict(self._metrics), final=final),
+            tape=tuple(self._tape.steps),
         )
         return self._trace
+
+    def close(self) -> None:
+        """Stop recording, whether or not the run came to its end; harmless when it did."""
+        self._tape.discard()
 
     def _require_running(self, call: str) -> None:
         if self._trace is not None:
@@ -201,7 +219,9 @@ class GoldenRun:
 
     def _keep_gradients(self, watched: Watched, optimizer: torch.optim.Optimizer) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._pending.append((watched.gradients(parameters), watched.hyperparameters()))
+        with self._tape.paused():
+            self._pending.append((watched.gradients(parameters), watched.hyperparameters()))
+        self._tape.optimizer_begins(optimizer, watched.names)
 
     def _take_gradients(self, watched: Watched) -> tuple[Gradients, Mapping[str, Scalar | str]]:
         """The gradients of this step's optimizer calls; without any call, those that are there."""

@@ -12,19 +12,24 @@ from goldtrace.environment import platform_key, probe_environment, require_platf
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
 from goldtrace.recording.recorder import GoldenRun
+from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from goldtrace.model.spec import RunSpec
+    from goldtrace.recording.tape import Observer
 
 
 @contextmanager
-def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
+def recording(
+    spec: RunSpec, device: str, *, root: Path, observe: Observer | None = None
+) -> Iterator[GoldenRun]:
     """Apply and verify the profile of ``spec``, seed every generator and hand out the recorder.
 
-    ``root`` is the directory that the project's lock file and repository are looked for in.
+    ``root`` is the directory that the project's lock file and repository are looked for in;
+    ``observe`` is told of each operator of the steps that are taped.
     Everything process-wide is put back when the block is left.
 
     Raises:
@@ -53,9 +58,18 @@ def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[GoldenRun]:
                 canaries=in_force.canaries,
             )
 
-        yield GoldenRun(
-            name=spec.name, seed=spec.seed, device=device, config=spec.config, header=header
+        run = GoldenRun(
+            name=spec.name,
+            seed=spec.seed,
+            device=device,
+            config=spec.config,
+            header=header,
+            tape=Tape(spec.tape, root=root.absolute(), observe=observe),
         )
+        try:
+            yield run
+        finally:
+            run.close()
 
 
 def require_device(device: str) -> None:

@@ -15,6 +15,7 @@ from goldtrace.model.verdict import Rung
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from goldtrace.model.diagnosis import Culprit, Diagnosis
     from goldtrace.model.verdict import Change, Divergence, RunResult
 
 SCHEMA = 1
@@ -50,7 +51,8 @@ def _run(result: RunResult) -> dict[str, Any]:
         "exact": result.exact,
         "passed": result.passed,
         "equivalent_ulp": _finite(comparison.equivalent_ulp) if comparison is not None else None,
-        "first_divergence": _first(first) if first is not None else None,
+        "first_divergence": _first(first, result.diagnosis) if first is not None else None,
+        "diagnosis": _diagnosis(result.diagnosis) if result.diagnosis is not None else None,
         "environment_changes": [_change(c) for c in comparison.environment_changes]
         if comparison is not None
         else [],
@@ -66,13 +68,41 @@ def _run(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _first(divergence: Divergence) -> dict[str, Any]:
+def _first(divergence: Divergence, diagnosis: Diagnosis | None) -> dict[str, Any]:
+    if diagnosis is not None and diagnosis.cause is not None:
+        cause: str | None = diagnosis.cause.value
+    else:
+        cause = "rounding" if divergence.tolerated else _CLASSES.get(divergence.rung)
     return {
         "step": divergence.step,
         "rung": divergence.rung.value,
         "name": divergence.name,
-        "op": None,
-        "class": "rounding" if divergence.tolerated else _CLASSES.get(divergence.rung),
+        "op": diagnosis.op if diagnosis is not None else None,
+        "class": cause,
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "sentence": diagnosis.sentence,
+        "culprits": [_culprit(culprit) for culprit in diagnosis.culprits],
+        "consequences": diagnosis.consequences,
+        "compared": diagnosis.compared,
+        "suspects": [_change(change) for change in diagnosis.suspects],
+        "notes": list(diagnosis.notes),
+    }
+
+
+def _culprit(culprit: Culprit) -> dict[str, Any]:
+    return {
+        "op": culprit.op,
+        "class": culprit.cause.value,
+        "what": culprit.what,
+        "phase": culprit.phase.value if culprit.phase is not None else None,
+        "module": culprit.module,
+        "line": culprit.line,
+        "ulp_most": _finite(culprit.ulp_most),
+        "ulp_median": _finite(culprit.ulp_median),
     }
 
 

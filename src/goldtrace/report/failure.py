@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError, RunError
 from goldtrace.model.verdict import Rung, Verdict
+from goldtrace.report.explanation import culprit_rows
 from goldtrace.report.phrases import finding, value_lines, value_or_none
 from goldtrace.report.text import at, clip, count_of, pad, plain, since
 
@@ -27,6 +28,8 @@ _LABEL = 11  # columns before the text of a line
 _HEADLINES = 2
 _FIRST = 5  # lines about the first difference; more don't help anybody to find the cause
 _METRICS = 2
+_SENTENCE = 3  # lines of a diagnosis
+_CULPRITS = 3
 _CHANGES = 4
 _NOTES = 3
 _TRACEBACK = 10
@@ -47,7 +50,10 @@ def render_failure(result: RunResult, *, width: int = WIDTH) -> str:
     if (comparison := result.comparison) is not None:
         if comparison.first is not None:
             lines += ["", *_evidence(comparison, comparison.first, width)]
-            changes = _changes(comparison.environment_changes)
+            lines += _cause(result, width)
+            changes = _changes(
+                result.diagnosis.suspects if result.diagnosis else comparison.environment_changes
+            )
             lines += _labelled("changed", changes or [_UNCHANGED], width, limit=_CHANGES)
         lines += _labelled("note", _remarks(result), width, limit=_NOTES)
     if result.exact and result.verdict is Verdict.ROUNDING:
@@ -133,6 +139,22 @@ def _evidence(comparison: Comparison, first: Divergence, width: int) -> Iterator
     yield from _labelled("first", lines, width)
     yield from _labelled("then", _spread(judged, first), width, limit=2)
     yield from _labelled("end", _outcome(comparison, first, room), width)
+
+
+def _cause(result: RunResult, width: int) -> Iterator[str]:
+    """The diagnosis in a few lines: class and sentence, and the culprits if there are several."""
+    diagnosis = result.diagnosis
+    if diagnosis is None:
+        return
+    cause = diagnosis.cause.value if diagnosis.cause is not None else "unknown"
+    sentence = textwrap.wrap(plain(f"{cause}: {diagnosis.sentence}"), width - _LABEL)
+    if len(sentence) > _SENTENCE:
+        sentence[_SENTENCE - 1 :] = [" ".join(sentence[_SENTENCE - 1 :])]
+    for label, line in zip(["cause", *[""] * _SENTENCE], sentence, strict=False):
+        yield pad(f"  {label}", _LABEL) + clip(line, width - _LABEL)
+    if len(diagnosis.culprits) > 1:
+        for row in culprit_rows(diagnosis, width=width - _LABEL + 2, limit=_CULPRITS):
+            yield " " * (_LABEL - 2) + row
 
 
 def _spread(judged: list[Divergence], first: Divergence) -> list[str]:

@@ -14,7 +14,7 @@ from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import certify_and_store, incomparable, judge
+from goldtrace.workflow import certify_and_store, incomparable, judge, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,7 @@ class DeclaredRun(pytest.Item):
             )
             self.stash[WRITTEN] = describe(recorded)
             result = judge(golden.spec, trace, store)
+        remember(result, trace, store)
         self.stash[RESULT] = result
         express(result)
 

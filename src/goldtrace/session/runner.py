@@ -15,7 +15,7 @@ from goldtrace.session.identity import GOLDEN
 from goldtrace.session.outcome import RESULT, express, leave
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import judge
+from goldtrace.workflow import judge, remember
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -107,7 +107,9 @@ class Runner:
             )
             if folder is not None:
                 leave(trace, folder)
-            result = judge(golden.spec, trace, GoldenStore(self._settings.golden_dir))
+            store = GoldenStore(self._settings.golden_dir)
+            result = judge(golden.spec, trace, store)
+            remember(result, trace, store)
             item.stash[RESULT] = result
             if not self._settings.update.covers(result):
                 express(result)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError, NotRepeatableError
-from goldtrace.model.codec import HEADER, STEPS, decode_trace
+from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import RunResult
 from goldtrace.session.outcome import Outcome, attach
 from goldtrace.store.golden import GoldenStore
@@ -49,7 +49,7 @@ class Attempt:
                     where=report.nodeid,
                     found=report.longreprtext.strip() or report.outcome,
                 )
-        return decode_trace({name: (self.folder / name).read_bytes() for name in (HEADER, STEPS)})
+        return decode_trace(read_files(self.folder))
 
 
 def update(

@@ -69,8 +69,17 @@ def read(run: Path, platform: str, names: tuple[str, ...]) -> dict[str, bytes] |
             os.close(run_fd)
 
 
-def replace(run: Path, platform: str, files: Mapping[str, bytes], *, expected: str | None) -> None:
+def replace(
+    run: Path,
+    platform: str,
+    files: Mapping[str, bytes],
+    *,
+    names: tuple[str, ...],
+    expected: str | None,
+) -> None:
     """Put ``files`` in the place of the golden whose fingerprint is ``expected``, all or nothing.
+
+    ``names`` are all files that a golden may have, as they were given to ``read``.
 
     Raises:
         StoreError: the directory cannot be written, or holds something else than expected.
@@ -85,7 +94,7 @@ def replace(run: Path, platform: str, files: Mapping[str, bytes], *, expected: s
         try:
             _lock(run_fd, fcntl.LOCK_EX)
             _settle(run_fd, platform)
-            if fingerprint(_read(run_fd, target, tuple(files))) != expected:
+            if fingerprint(_read(run_fd, target, names)) != expected:
                 raise StoreError(
                     "the golden was changed by someone else in the meantime",
                     where=str(target),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError, GoldtraceError, StoreError
 from goldtrace.model import sealed
-from goldtrace.model.codec import HEADER, STEPS, decode_trace, encode_trace, trace_digest
+from goldtrace.model.codec import HEADER, STEPS, TAPE, decode_trace, encode_trace, trace_digest
 from goldtrace.store import directory
 from goldtrace.store.certificate import (
     CERTIFICATE,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Certificate", "Golden", "GoldenStore", "Plan", "PlanAction"]
 
-FILES = (HEADER, STEPS, CERTIFICATE, LEDGER)
+FILES = (HEADER, STEPS, TAPE, CERTIFICATE, LEDGER)
 """The files of a golden."""
 
 
@@ -116,7 +116,8 @@ class GoldenStore:
         """The change that makes ``trace`` the golden of its run and platform.
 
         The digests of ``entry`` are filled in. A golden that differs in nothing but the revision
-        of the repository is left as it is, for its own commit would change it again.
+        of the repository and the lines of its code is left as it is, for its own commit would
+        change it again.
 
         Raises:
             StoreError: the certificate is not for this trace, or the files cannot be read.
@@ -173,7 +174,7 @@ class GoldenStore:
             return
         run = self.root / check_name(plan.run, what="run")
         platform = check_name(plan.platform, what="platform")
-        directory.replace(run, platform, plan.files, expected=plan.expected)
+        directory.replace(run, platform, plan.files, names=FILES, expected=plan.expected)
 
     def _read(self, run: str, platform: str) -> dict[str, bytes] | None:
         check_name(run, what="run")
@@ -229,13 +230,20 @@ def _covers(
     return (
         not older_format
         and certificate.processes <= old.certificate.processes
-        and _without_revision(old.trace) == _without_revision(trace)
+        and _without_places(old.trace) == _without_places(trace)
     )
 
 
-def _without_revision(trace: Trace) -> dict[str, bytes]:
+def _without_places(trace: Trace) -> dict[str, bytes]:
+    """The trace without what changes with every edit: the commit, and the lines of the code."""
     header = dataclasses.replace(trace.header, revision=None)
-    return encode_trace(dataclasses.replace(trace, header=header))
+    tape = tuple(
+        dataclasses.replace(
+            step, calls=tuple(dataclasses.replace(call, line=None) for call in step.calls)
+        )
+        for step in trace.tape
+    )
+    return encode_trace(dataclasses.replace(trace, header=header, tape=tape))
 
 
 def _directories(path: Path, *, staged: bool = False) -> list[str]:

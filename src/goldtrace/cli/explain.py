@@ -1,0 +1,107 @@
+"""``goldtrace explain``: the diagnosis of the last failure."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goldtrace.cli import options
+from goldtrace.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+
+    from goldtrace.explaining import Explanation
+
+_WIDTH = 110
+
+
+def add_to(commands: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "explain",
+        help="say what caused the last failure of a run",
+        description="Say where the last failing check of a run first differs from its golden, what "
+        "class of cause that is, which operators are to blame, and what to suspect. A step without "
+        "a tape is trained again to get one.",
+        epilog="example: goldtrace explain transformer --reproducer /tmp/culprit",
+    )
+    parser.add_argument("name", metavar="RUN", help="a run, or the name of a test's golden")
+    options.add_golden_dir(parser)
+    options.add_json(parser)
+    parser.add_argument("--device", choices=options.DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--reproducer",
+        type=Path,
+        metavar="DIR",
+        help="write the culprit's actual inputs and a script that needs torch alone",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="PYTHON",
+        help="train under this interpreter too, and explain how it differs from this one",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Explain; 0 when nothing differs, 1 when something does."""
+    from goldtrace.explaining import explain_against, explain_failure, write_reproducer
+    from goldtrace.report.document import to_document
+    from goldtrace.report.explanation import render_explanation
+    from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow import run_named
+
+    store = GoldenStore(arguments.golden_dir)
+    root = options.root_of(arguments.golden_dir)
+    spec = run_named(arguments.golden_dir, arguments.name, store, arguments.device)
+
+    def progress(sentence: str) -> None:
+        print(f"training {sentence}", file=sys.stderr)
+
+    if arguments.against is not None:
+        found = explain_against(
+            spec, arguments.device, arguments.against, root=root, progress=progress
+        )
+    else:
+        found = explain_failure(spec, arguments.device, store=store, root=root, progress=progress)
+    options.write_json(arguments.json, to_document([_result(found)]))
+    if found.diagnosis is None:
+        print(f"{spec.name}: nothing differs")
+        return ExitCode.PASS
+    width = min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDTH)
+    print(render_explanation(found.diagnosis, width=width))
+    if arguments.reproducer is not None:
+        culprit = write_reproducer(found, arguments.device, arguments.reproducer, root=root)
+        print(f"\n{culprit.op} by itself: python {arguments.reproducer / 'reproduce.py'}")
+    if (command := next_command(found)) is not None:
+        print(f"\nnext  {command}")
+    return ExitCode.DRIFT
+
+
+def next_command(found: Explanation) -> str | None:
+    """What may narrow it down further: the release of the most suspicious package that changed."""
+    suspects = found.diagnosis.suspects if found.diagnosis is not None else ()
+    for change in suspects:
+        if " " not in change.what and change.what != "code" and change.golden and change.now:
+            first, last = (version.partition("+")[0] for version in (change.golden, change.now))
+            package = f"--package {change.what} --from {first} --to {last}"
+            return f"goldtrace bisect {found.spec.name} {package}"
+    return None
+
+
+def _result(found: Explanation) -> Any:
+    from goldtrace.model.verdict import RunResult
+
+    header = found.now.header
+    return RunResult(
+        name=header.run,
+        device=header.device,
+        platform=header.platform,
+        verdict=found.comparison.verdict,
+        exact=found.spec.exact,
+        comparison=found.comparison,
+        diagnosis=found.diagnosis,
+    )

@@ -1,0 +1,7 @@
+"""From a comparison to its cause: the step, the rung, the operator, and what to suspect."""
+
+from __future__ import annotations
+
+from goldtrace.diagnose.narrow import diagnose
+
+__all__ = ["diagnose"]

@@ -1,0 +1,205 @@
+"""Explain a failure: the diagnosis of the latest one, of a replay, or of two interpreters."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldtrace.compare import compare_traces
+from goldtrace.determinism import profile_for
+from goldtrace.diagnose import diagnose
+from goldtrace.diagnose.narrow import needs_replay
+from goldtrace.diagnose.reproducer import EXPECTED, SCRIPT, expected, script
+from goldtrace.environment import changes
+from goldtrace.errors import UsageError
+from goldtrace.launch import Capture, launch
+from goldtrace.model.spec import RunKind
+from goldtrace.model.tape import REGION
+from goldtrace.model.verdict import Verdict
+from goldtrace.store.failures import FailureStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from goldtrace.model.diagnosis import Culprit, Diagnosis
+    from goldtrace.model.spec import RunSpec
+    from goldtrace.model.tape import TapedStep
+    from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import Comparison
+    from goldtrace.store.golden import GoldenStore
+
+    Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Two traces, how they compare, and why; ``taped`` is the step that the culprits are in."""
+
+    spec: RunSpec
+    golden: Trace
+    now: Trace
+    comparison: Comparison
+    diagnosis: Diagnosis | None
+    taped: tuple[TapedStep | None, TapedStep | None] = (None, None)
+
+
+def explain_failure(
+    spec: RunSpec, device: str, *, store: GoldenStore, root: Path, progress: Progress
+) -> Explanation:
+    """Why the latest check of a run failed; its failing step is repeated if it has no tape.
+
+    Raises:
+        UsageError: no failure of the run is known, or its golden is gone.
+    """
+    now = FailureStore.beside(store.root).load(spec.name, device)
+    if now is None:
+        raise UsageError(
+            "no failure to explain",
+            where=f"{spec.name} on {device}",
+            expected="a check of this run that failed, after which none passed",
+            hint=f"goldtrace check {spec.name}",
+        )
+    golden = store.load(spec.name, now.header.platform)
+    if golden is None:
+        raise UsageError(
+            "the failure has no golden to be held against",
+            where=f"{spec.name} on {now.header.platform}",
+            hint=f"goldtrace check {spec.name}",
+        )
+    comparison = compare_traces(
+        golden.trace,
+        now,
+        tolerance=spec.tolerance,
+        environment_changes=changes(golden.trace.header, now.header),
+    )
+    step = needs_replay(now, comparison)
+    replay, note = None, None
+    if step is not None and spec.kind is RunKind.DECLARED:
+        progress(f"{spec.name} on {device}, with a tape of step {step}")
+        again = launch(replace(spec, tape=(step,)), device, root=root)
+        if compare_traces(now, again, tolerance={}).verdict is Verdict.IDENTICAL:
+            replay = again.taped(step)
+        else:
+            note = (
+                "the repetition did not give the bits of the failure (the code or the environment "
+                "has changed since), so its tape tells nothing about it"
+            )
+    diagnosis = diagnose(golden.trace, now, comparison, replay=replay)
+    if diagnosis is not None and note is not None:
+        diagnosis = replace(diagnosis, notes=(*diagnosis.notes, note))
+    first = comparison.first.step if comparison.first is not None else None
+    return Explanation(
+        spec=spec,
+        golden=golden.trace,
+        now=now,
+        comparison=comparison,
+        diagnosis=diagnosis,
+        taped=(golden.trace.taped(first), replay or now.taped(first)),
+    )
+
+
+def explain_against(
+    spec: RunSpec, device: str, interpreter: str, *, root: Path, progress: Progress
+) -> Explanation:
+    """Why a run differs between another interpreter, which stands for the golden, and this one.
+
+    Both train again if the first step that differs was not taped, so the culprit is always named.
+    """
+    with borrowed_package() as environment:
+
+        def both(chosen: RunSpec) -> tuple[Trace, Trace]:
+            progress(f"{spec.name} on {device} under {interpreter}")
+            golden = launch(
+                chosen, device, root=root, interpreter=interpreter, environment=environment
+            )
+            progress(f"{spec.name} on {device} under {sys.executable}")
+            return golden, launch(chosen, device, root=root)
+
+        golden, now = both(spec)
+        comparison = _compare(golden, now)
+        step = needs_replay(now, comparison)
+        if step is not None:
+            golden, now = both(replace(spec, tape=(step,)))
+            comparison = _compare(golden, now)
+    step = comparison.first.step if comparison.first is not None else None
+    return Explanation(
+        spec=spec,
+        golden=golden,
+        now=now,
+        comparison=comparison,
+        diagnosis=diagnose(golden, now, comparison),
+        taped=(golden.taped(step), now.taped(step)),
+    )
+
+
+def write_reproducer(explanation: Explanation, device: str, folder: Path, *, root: Path) -> Culprit:
+    """Repeat the run, and leave the culprit's actual inputs and a script in ``folder``.
+
+    Raises:
+        UsageError: no operator is to blame, or it can't be called by itself.
+    """
+    diagnosis = explanation.diagnosis
+    golden, now = explanation.taped
+    culprit = (
+        next((c for c in diagnosis.culprits if c.now is not None), None) if diagnosis else None
+    )
+    if culprit is None or culprit.op == REGION or now is None or culprit.now is None:
+        raise UsageError(
+            "there is no operator to reproduce",
+            where=explanation.spec.name,
+            expected="a culprit among the operators of a taped step",
+            found="none" if culprit is None else culprit.op,
+        )
+    if explanation.spec.kind is not RunKind.DECLARED:
+        raise UsageError(
+            "only a declared run can be repeated for its inputs",
+            where=explanation.spec.name,
+            hint="move the training into a run.toml",
+        )
+    spec = replace(explanation.spec, tape=(now.number,))
+    launch(spec, device, root=root, capture=Capture(place=culprit.now, folder=folder))
+    call = next(call for call in now.calls if call.place == culprit.now)
+    values = [now.values[place] for place in call.outputs]
+    before = values
+    if golden is not None and culprit.golden is not None:
+        other = next(call for call in golden.calls if call.place == culprit.golden)
+        before = [golden.values[place] for place in other.outputs]
+    pins = profile_for(spec.profile, device).environment()
+    text = script(
+        culprit,
+        run=spec.name,
+        step=now.number,
+        pins={name: value for name, value in pins.items() if name != "NPY_DISABLE_CPU_FEATURES"},
+        golden=_made_with(explanation.golden),
+        now=_made_with(explanation.now),
+    )
+    (folder / SCRIPT).write_text(text, encoding="utf-8")
+    (folder / EXPECTED).write_text(expected(before, values), encoding="utf-8")
+    return culprit
+
+
+@contextmanager
+def borrowed_package() -> Iterator[dict[str, str]]:
+    """Variables that let another interpreter import this goldtrace, and nothing else from here."""
+    with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
+        package = Path(__file__).parent
+        (Path(scratch) / package.name).symlink_to(package, target_is_directory=True)
+        inherited = os.environ.get("PYTHONPATH")
+        yield {"PYTHONPATH": os.pathsep.join(filter(None, [scratch, inherited]))}
+
+
+def _compare(golden: Trace, now: Trace) -> Comparison:
+    return compare_traces(
+        golden, now, tolerance={}, environment_changes=changes(golden.header, now.header)
+    )
+
+
+def _made_with(trace: Trace) -> str:
+    environment = trace.header.environment
+    torch = environment.packages.get("torch", "unknown")
+    return f"torch {torch} on {environment.system.get('cpu', 'an unknown CPU')}"

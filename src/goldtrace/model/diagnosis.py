@@ -1,0 +1,78 @@
+"""What a diagnosis concludes: the cause of a failure, and the operators to blame."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goldtrace.model.tape import Phase
+    from goldtrace.model.verdict import Change, Rung
+
+
+class Cause(str, enum.Enum):
+    """The class of what made a training differ."""
+
+    ARGUMENT = "argument"
+    """The same operator, or the optimizer, was given another scalar."""
+    RNG = "rng"
+    """Other random numbers were drawn."""
+    DATA = "data"
+    """The batch differs."""
+    ROUNDING = "rounding"
+    """From the same inputs other bits, as reordered sums give them."""
+    PRECISION = "precision"
+    """From the same inputs other bits, as factors of fewer digits give them."""
+    BEHAVIOUR = "behaviour"
+    """From the same inputs other numbers."""
+    PROGRAM = "program"
+    """Operators were added, removed or reordered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """One operator that gave, or was given, something else although its inputs agree.
+
+    ``golden`` and ``now`` are the places of the calls in the two tapes, ``None`` where there is
+    none; ``what`` says in words what is different. ``ulp_most`` and ``ulp_median`` are over the
+    elements that the tapes keep exactly.
+    """
+
+    op: str
+    cause: Cause
+    what: str
+    phase: Phase | None = None
+    module: str | None = None
+    line: str | None = None
+    golden: int | None = None
+    now: int | None = None
+    ulp_most: float | None = None
+    ulp_median: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Why a run is not its golden, as far as the evidence goes.
+
+    ``step``, ``rung`` and ``name`` are where the ladder sees it first; ``cause`` is ``None`` where
+    nothing tells. ``sentence`` is the finding in words, ``consequences`` the number of operators of
+    the step that differ only because their inputs do, ``compared`` the number that were compared,
+    and ``suspects`` what differs around the run, likeliest first.
+    """
+
+    step: int | None
+    rung: Rung
+    name: str
+    cause: Cause | None
+    sentence: str
+    culprits: tuple[Culprit, ...] = ()
+    consequences: int = 0
+    compared: int = 0
+    suspects: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def op(self) -> str | None:
+        """The operator that is to blame first, if one is."""
+        return self.culprits[0].op if self.culprits else None

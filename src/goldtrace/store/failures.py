@@ -1,0 +1,65 @@
+"""The traces of the latest failures, kept beside the goldens' project for ``goldtrace explain``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldtrace.model.codec import decode_trace, encode_trace, read_files
+from goldtrace.store.names import check_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from goldtrace.model.trace import Trace
+
+FOLDER = ".goldtrace"
+"""The directory in a project's root for what is nobody's source; it ignores itself in git."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureStore:
+    """One trace for each run and device whose latest check failed: ``.goldtrace/failures/…``."""
+
+    root: Path
+
+    @classmethod
+    def beside(cls, golden_dir: Path) -> FailureStore:
+        """The failures of the project whose golden directory this is."""
+        return cls(golden_dir.absolute().parent)
+
+    def keep(self, trace: Trace) -> None:
+        """Keep the trace of a check that failed, in the place of an earlier one.
+
+        A disk that is full or not writable costs the explanation, not the check.
+        """
+        folder = self._folder(trace.header.run, trace.header.device)
+        staged = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        with contextlib.suppress(OSError):
+            staged.mkdir(parents=True)
+            (self.root / FOLDER / ".gitignore").write_text("*\n", encoding="ascii")
+            for name, content in encode_trace(trace).items():
+                (staged / name).write_bytes(content)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(staged, folder)  # noqa: PTH105 - pathlib's says no more
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def forget(self, run: str, device: str) -> None:
+        """A check of this run passed: its earlier failure is history."""
+        shutil.rmtree(self._folder(run, device), ignore_errors=True)
+
+    def load(self, run: str, device: str) -> Trace | None:
+        """The trace of the latest check of a run, if it failed.
+
+        Raises:
+            GoldenError: its files are damaged.
+        """
+        folder = self._folder(run, device)
+        return decode_trace(read_files(folder)) if folder.is_dir() else None
+
+    def _folder(self, run: str, device: str) -> Path:
+        return self.root / FOLDER / "failures" / check_name(run, what="run") / device

@@ -1,0 +1,106 @@
+"""The file of a tape: everything comes back, the same bytes twice, and damage is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import math
+
+import pytest
+from golden_samples import trace as sample_trace
+
+from goldtrace.errors import GoldenError
+from goldtrace.model.codec import HEADER, TAPE, decode_trace, encode_trace
+from goldtrace.model.tape import Call, Phase, Statistics, TapedStep, Value
+from goldtrace.model.tape_codec import compress, decode_tape, decompress, encode_tape
+
+VALUES = (
+    Value(
+        digest="0123456789abcdef",
+        dtype="float32",
+        shape=(2, 3),
+        sample="fedcba9876543210",
+        elements=("3f800000", "7fc00000"),
+        statistics=Statistics(
+            count=6, total=-0.0, absolute=math.inf, largest=5e-324, sketch=(1.5, -2.5, 0.0, 1e300)
+        ),
+        source=True,
+    ),
+    Value(digest="0" * 16, dtype="bool", shape=(), sample="1" * 16, elements=("01",)),
+    Value(digest="f" * 16, dtype="float32", shape=(0,), sample="2" * 16, elements=()),
+)
+CALLS = (
+    Call(op="aten::mm", phase=Phase.FORWARD, place=0, inputs=(0, 0), outputs=(1,), module="a.b"),
+    Call(op="aten::rand", phase=Phase.DATA, place=7, random=True, arguments={"p": "0.1"}),
+    Call(op="aten::mm", phase=Phase.BACKWARD, place=9, line="a.py:3", outputs=(1, 2), module="é"),
+)
+TAPE_STEPS = (
+    TapedStep(number=0, values=VALUES, calls=CALLS),
+    TapedStep(number=10, values=(), calls=()),
+)
+
+
+def test_a_tape_comes_back_as_it_was():
+    lines = encode_tape(TAPE_STEPS)
+    assert lines.isascii()
+    assert decode_tape(lines, where="tape") == TAPE_STEPS
+    assert encode_tape(decode_tape(lines, where="tape")) == lines
+
+
+def test_the_same_tape_is_the_same_bytes_and_has_no_date():
+    lines = encode_tape(TAPE_STEPS)
+    assert compress(lines) == compress(lines)
+    assert compress(lines)[4:8] == bytes(4)
+    assert gzip.decompress(compress(lines)) == lines
+    assert decompress(compress(lines), where="tape") == lines
+
+
+def test_every_nan_is_written_alike():
+    def with_total(total: float) -> bytes:
+        statistics = dataclasses.replace(VALUES[0].statistics, total=total)
+        value = dataclasses.replace(VALUES[0], statistics=statistics)
+        return encode_tape([TapedStep(number=0, values=(value,), calls=())])
+
+    assert with_total(math.nan) == with_total(-math.nan) != with_total(0.0)
+
+
+def test_a_trace_with_a_tape_comes_back_and_is_sealed_by_the_header():
+    trace = dataclasses.replace(sample_trace(), tape=TAPE_STEPS)
+    files = encode_trace(trace)
+    assert decode_trace(files) == trace
+    assert TAPE not in encode_trace(sample_trace())
+    assert files[HEADER] != encode_trace(sample_trace())[HEADER]
+    assert decode_trace(files).taped(10) == TAPE_STEPS[1]
+    assert decode_trace(files).taped(3) is None
+
+
+def damage(files: dict[str, bytes]) -> list[dict[str, bytes]]:
+    tape = files[TAPE]
+    middle = len(tape) // 2
+    flipped = bytes([*tape[:middle], tape[middle] ^ 1, *tape[middle + 1 :]])
+    other = compress(encode_tape(TAPE_STEPS[:1]))
+    variants = [tape[:-1], tape[:20], b"", flipped, tape + b"x", other, compress(b"[]\n")]
+    without = {name: content for name, content in files.items() if name != TAPE}
+    return [without, *({**files, TAPE: variant} for variant in variants)]
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_a_damaged_tape_is_told_by_its_name(case):
+    files = encode_trace(dataclasses.replace(sample_trace(), tape=TAPE_STEPS))
+    with pytest.raises(GoldenError) as caught:
+        decode_trace(damage(files)[case])
+    assert str(caught.value.where).startswith(TAPE)
+
+
+@pytest.mark.parametrize(
+    "line", [b"{}\n", b'{"step":0}\n', b"[]\n", b"x\n", b'{"step":0,"values":[3],"kinds":[]}\n']
+)
+def test_a_line_that_is_no_tape_is_an_error(line):
+    with pytest.raises(GoldenError):
+        decode_tape(line, where="tape")
+
+
+def test_a_bomb_is_not_unpacked():
+    bomb = gzip.compress(bytes(1 << 29), mtime=0)
+    with pytest.raises(GoldenError):
+        decompress(bomb, where="tape")
