@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.environment import Environment, Revision
 from goldtrace.model.scalar import Scalar
+from goldtrace.model.tape import Call, Phase, Statistics, TapedStep, Value
 from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
 from goldtrace.model.verdict import Change, Rung
 from goldtrace.store.golden import Certificate
@@ -14,6 +16,32 @@ from goldtrace.store.ledger import LedgerEntry
 
 if TYPE_CHECKING:
     from goldtrace.store.golden import GoldenStore, Plan
+
+
+VALUES = (
+    Value(
+        digest="0123456789abcdef",
+        dtype="float32",
+        shape=(2, 3),
+        sample="fedcba9876543210",
+        elements=("3f800000", "7fc00000"),
+        statistics=Statistics(
+            count=6, total=-0.0, absolute=math.inf, largest=5e-324, sketch=(1.5, -2.5, 0.0, 1e300)
+        ),
+        source=True,
+    ),
+    Value(digest="0" * 16, dtype="bool", shape=(), sample="1" * 16, elements=("01",)),
+    Value(digest="f" * 16, dtype="float32", shape=(0,), sample="2" * 16, elements=()),
+)
+CALLS = (
+    Call(op="aten::mm", phase=Phase.FORWARD, place=0, inputs=(0, 0), outputs=(1,), module="a.b"),
+    Call(op="aten::rand", phase=Phase.DATA, place=7, random=True, arguments={"p": "0.1"}),
+    Call(op="aten::mm", phase=Phase.BACKWARD, place=9, line="a.py:3", outputs=(1, 2), module="é"),
+)
+TAPE_STEPS = (
+    TapedStep(number=0, values=VALUES, calls=CALLS),
+    TapedStep(number=10, values=(), calls=()),
+)
 
 
 def digest(number: int) -> str:
@@ -69,6 +97,11 @@ def trace(*, losses: tuple[float, ...] = (2.5, 1.25, 0.625), **changes: Any) -> 
         steps=(initial, *steps),
         end=End(metrics={"accuracy": Scalar.of(0.5)}, final={Rung.WEIGHTS: digest(90) * 2}),
     )
+
+
+def taped(**changes: Any) -> Trace:
+    """A trace that fills every file of a golden."""
+    return dataclasses.replace(trace(**changes), tape=TAPE_STEPS)
 
 
 def entry(reason: str = "because") -> LedgerEntry:

@@ -86,7 +86,7 @@ def test_recording_the_same_again_leaves_every_byte(store: GoldenStore, place: P
 def test_two_stores_of_one_trace_differ_in_the_ledger_alone(tmp_path: Path) -> None:
     stores = [GoldenStore(tmp_path / name) for name in ("one", "two")]
     for store in stores:
-        samples.record(store, samples.trace(), reason=store.root.name)
+        samples.record(store, samples.taped(), reason=store.root.name)
     one, two = (content(store.root / RUN / PLATFORM) for store in stores)
     assert one.keys() == two.keys() == set(FILES)
     assert [name for name in one if one[name] != two[name]] == ["ledger.jsonl"]
@@ -164,8 +164,8 @@ def test_a_reason_with_a_lone_surrogate_is_refused(store: GoldenStore) -> None:
 def test_a_flipped_bit_anywhere_in_a_golden_is_an_error(
     store: GoldenStore, place: Path, name: str
 ) -> None:
-    samples.record(store, samples.trace())
-    samples.record(store, samples.trace(losses=OTHER_LOSSES))
+    samples.record(store, samples.taped())
+    samples.record(store, samples.taped(losses=OTHER_LOSSES))
     intact = content(place)[name]
     for position in range(0, len(intact), 3):
         damaged = bytearray(intact)
@@ -179,10 +179,10 @@ def test_a_flipped_bit_anywhere_in_a_golden_is_an_error(
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_truncated_golden_is_an_error(store: GoldenStore, place: Path, name: str) -> None:
-    samples.record(store, samples.trace())
-    samples.record(store, samples.trace(losses=OTHER_LOSSES))
+    samples.record(store, samples.taped())
+    samples.record(store, samples.taped(losses=OTHER_LOSSES))
     intact = content(place)[name]
-    lengths = {*range(0, len(intact), 41), len(intact) - 1, intact.index(b"\n") + 1} - {len(intact)}
+    lengths = {*range(0, len(intact), 41), len(intact) - 1, intact.find(b"\n") + 1} - {len(intact)}
     for length in lengths:
         (place / name).write_bytes(intact[:length])
         with pytest.raises(GoldenError):
@@ -193,7 +193,7 @@ def test_a_truncated_golden_is_an_error(store: GoldenStore, place: Path, name: s
 def test_a_golden_without_one_of_its_files_is_an_error(
     store: GoldenStore, place: Path, name: str
 ) -> None:
-    samples.record(store, samples.trace())
+    samples.record(store, samples.taped())
     (place / name).unlink()
     with pytest.raises(GoldenError, match="missing"):
         store.load(RUN, PLATFORM)
@@ -369,13 +369,13 @@ def test_the_golden_directory_itself_may_be_a_link(tmp_path: Path) -> None:
 def test_links_inside_an_old_golden_are_removed_and_not_followed(
     store: GoldenStore, place: Path, tmp_path: Path
 ) -> None:
-    samples.record(store, samples.trace())
+    samples.record(store, samples.taped())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("keep")
     (place / "link").symlink_to(tmp_path / "mine")
     (place / "folder").mkdir()
     (place / "folder" / "file").touch()
-    samples.record(store, samples.trace(losses=OTHER_LOSSES))
+    samples.record(store, samples.taped(losses=OTHER_LOSSES))
     assert (tmp_path / "mine" / "notes").read_text() == "keep"
     assert set(content(place)) == set(FILES)
 

@@ -7,37 +7,13 @@ import gzip
 import math
 
 import pytest
+from golden_samples import TAPE_STEPS, VALUES
 from golden_samples import trace as sample_trace
 
 from goldtrace.errors import GoldenError
 from goldtrace.model.codec import HEADER, TAPE, decode_trace, encode_trace
-from goldtrace.model.tape import Call, Phase, Statistics, TapedStep, Value
+from goldtrace.model.tape import TapedStep
 from goldtrace.model.tape_codec import compress, decode_tape, decompress, encode_tape
-
-VALUES = (
-    Value(
-        digest="0123456789abcdef",
-        dtype="float32",
-        shape=(2, 3),
-        sample="fedcba9876543210",
-        elements=("3f800000", "7fc00000"),
-        statistics=Statistics(
-            count=6, total=-0.0, absolute=math.inf, largest=5e-324, sketch=(1.5, -2.5, 0.0, 1e300)
-        ),
-        source=True,
-    ),
-    Value(digest="0" * 16, dtype="bool", shape=(), sample="1" * 16, elements=("01",)),
-    Value(digest="f" * 16, dtype="float32", shape=(0,), sample="2" * 16, elements=()),
-)
-CALLS = (
-    Call(op="aten::mm", phase=Phase.FORWARD, place=0, inputs=(0, 0), outputs=(1,), module="a.b"),
-    Call(op="aten::rand", phase=Phase.DATA, place=7, random=True, arguments={"p": "0.1"}),
-    Call(op="aten::mm", phase=Phase.BACKWARD, place=9, line="a.py:3", outputs=(1, 2), module="é"),
-)
-TAPE_STEPS = (
-    TapedStep(number=0, values=VALUES, calls=CALLS),
-    TapedStep(number=10, values=(), calls=()),
-)
 
 
 def test_a_tape_comes_back_as_it_was():

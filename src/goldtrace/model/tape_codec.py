@@ -7,7 +7,6 @@ release of zlib, the lines on nothing but the tape.
 from __future__ import annotations
 
 import base64
-import gzip
 import math
 import struct
 import zlib
@@ -47,9 +46,15 @@ def decode_tape(lines: bytes, *, where: str) -> tuple[TapedStep, ...]:
         raise _damaged(where, error) from error
 
 
+_GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x02\xff"
+"""RFC 1952: deflate, no flags, no date, smallest, no operating system."""
+
+
 def compress(lines: bytes) -> bytes:
     """The lines as a gzip file without a date: the same bytes for the same lines."""
-    return gzip.compress(lines, compresslevel=9, mtime=0)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = deflate.compress(lines) + deflate.flush()
+    return _GZIP_HEADER + body + struct.pack("<II", zlib.crc32(lines), len(lines) & 0xFFFFFFFF)
 
 
 def decompress(data: bytes, *, where: str) -> bytes:
@@ -58,7 +63,11 @@ def decompress(data: bytes, *, where: str) -> bytes:
     Raises:
         GoldenError: it is damaged, or too large to be a tape.
     """
-    reader = zlib.decompressobj(wbits=31)  # 31: a gzip header, and the largest window
+    # The seal is on the lines, because two releases of zlib may compress them differently; these
+    # bytes are the only others.
+    if not data.startswith(_GZIP_HEADER):
+        raise _damaged(where, f"a file that begins with {data[:10].hex()}")
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         lines = reader.decompress(data, _LARGEST)
     except zlib.error as error:
