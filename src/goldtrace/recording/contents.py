@@ -55,7 +55,7 @@ class Contents:
         self._places: dict[tuple[str, torch.dtype, tuple[int, ...]], int] = {}
         self._known: dict[tuple[int, int, int, torch.dtype], tuple[StorageWeakRef, int, str]] = {}
         self._writes: dict[int, int] = {}
-        self._computed: set[int] = set()
+        self._computed: dict[int, StorageWeakRef] = {}
 
     def __len__(self) -> int:
         return len(self._contents)
@@ -88,9 +88,12 @@ class Contents:
     def written(self, tensor: torch.Tensor) -> None:
         """Forget what is known of a tensor's memory: an operator wrote to it."""
         if tensor.layout is torch.strided:
-            identity = tensor.untyped_storage()._cdata  # noqa: SLF001 - as above
+            storage = tensor.untyped_storage()
+            identity = storage._cdata  # noqa: SLF001 - as above
             self._writes[identity] = self._writes.get(identity, 0) + 1
-            self._computed.add(identity)
+            if identity not in self._computed:
+                # Held, so that what the allocator makes there later isn't taken for computed.
+                self._computed[identity] = _weak(storage)
 
     def forget(self) -> None:
         """Forget everything that is known of memory: unseen code may have written anywhere."""
