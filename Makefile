@@ -15,7 +15,7 @@ DEVICE ?= cpu
 WORKERS ?= 2
 ARGS ?=
 CPU_ONLY ?=
-TESTS ?= tests --ignore tests/packaging
+TESTS ?= tests --ignore tests/packaging --ignore tests/releases
 
 # CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
 ifneq ($(filter-out 0,$(CPU_ONLY)),)
@@ -100,8 +100,8 @@ format: $(READY)  ## rewrite the sources as ruff likes them
 .PHONY: bench
 bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 	$(BIN)/python benchmarks/startup.py
-	@# The recorder's benchmark comes with the recorder.
-	@if test -f benchmarks/recording.py; then $(BIN)/python benchmarks/recording.py; fi
+	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/tape.py
 
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
@@ -123,6 +123,10 @@ test-newest: | $(UV)  ## the tests on Python 3.13 with the locked releases
 	@$(UV) pip sync --quiet --python .venv-newest/bin/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python .venv-newest/bin/python --no-deps --no-build-isolation --editable .
 	.venv-newest/bin/pytest $(TESTS) -n $(WORKERS) $(ARGS)
+
+.PHONY: test-releases
+test-releases: $(READY)  ## the diagnosis between neighbouring releases of torch (5 GB each)
+	$(BIN)/pytest tests/releases $(ARGS)
 
 # Today's releases instead of the locked ones: what the scheduled job runs.
 .PHONY: golden-newest

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Two traces, how they compare, and why; ``taped`` is the step that the culprits are in."""
+    """Two traces, how they compare, and why; ``taped`` is the step that the culprits are in.
+
+    ``interpreter`` is the one that ``now`` comes from.
+    """
 
     spec: RunSpec
     golden: Trace
@@ -46,6 +49,7 @@ class Explanation:
     comparison: Comparison
     diagnosis: Diagnosis | None
     taped: tuple[TapedStep | None, TapedStep | None] = (None, None)
+    interpreter: str = sys.executable
 
 
 def explain_failure(
@@ -104,7 +108,13 @@ def explain_failure(
 
 
 def explain_against(
-    spec: RunSpec, device: str, interpreter: str, *, root: Path, progress: Progress
+    spec: RunSpec,
+    device: str,
+    other: str,
+    *,
+    root: Path,
+    progress: Progress,
+    interpreter: str = sys.executable,
 ) -> Explanation:
     """Why a run differs between another interpreter, which stands for the golden, and this one.
 
@@ -113,12 +123,13 @@ def explain_against(
     with borrowed_package() as environment:
 
         def both(chosen: RunSpec) -> tuple[Trace, Trace]:
-            progress(f"{spec.name} on {device} under {interpreter}")
-            golden = launch(
-                chosen, device, root=root, interpreter=interpreter, environment=environment
-            )
-            progress(f"{spec.name} on {device} under {sys.executable}")
-            return golden, launch(chosen, device, root=root)
+            traces = []
+            for each in (other, interpreter):
+                progress(f"{spec.name} on {device} under {each}")
+                traces.append(
+                    launch(chosen, device, root=root, interpreter=each, environment=environment)
+                )
+            return traces[0], traces[1]
 
         golden, now = both(spec)
         comparison = _compare(golden, now)
@@ -134,6 +145,7 @@ def explain_against(
         comparison=comparison,
         diagnosis=diagnose(golden, now, comparison),
         taped=(golden.taped(step), now.taped(step)),
+        interpreter=interpreter,
     )
 
 
@@ -162,7 +174,15 @@ def write_reproducer(explanation: Explanation, device: str, folder: Path, *, roo
             hint="move the training into a run.toml",
         )
     spec = replace(explanation.spec, tape=(now.number,))
-    launch(spec, device, root=root, capture=Capture(place=culprit.now, folder=folder))
+    with borrowed_package() as environment:
+        launch(
+            spec,
+            device,
+            root=root,
+            interpreter=explanation.interpreter,
+            environment=environment,
+            capture=Capture(place=culprit.now, folder=folder),
+        )
     call = next(call for call in now.calls if call.place == culprit.now)
     values = [now.values[place] for place in call.outputs]
     before = values

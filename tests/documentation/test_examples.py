@@ -62,6 +62,7 @@ def test_the_tutorial_goes_as_it_says(tmp_path: Path) -> None:
     assert {path.name for path in platform.iterdir()} == {
         "header.json",
         "steps.jsonl",
+        "tape.jsonl.gz",
         "certificate.json",
         "ledger.jsonl",
     }
