@@ -131,6 +131,16 @@ def test_absent_data_skips_the_run_and_fails_it_under_strict(project, goldtrace)
     assert goldtrace("check", "--strict")[0] == 4
 
 
+def test_absent_data_keeps_no_other_run_from_being_recorded(project, goldtrace):
+    project.declare("absent", "training:lacks_data")
+    project.declare("tiny", "training:train")
+    status, out, _ = goldtrace("record", "--reason", "why")
+    assert status == 4
+    assert "absent  cpu  skipped: the data is not here" in out
+    assert project.contents("tiny")
+    assert not project.contents("absent")
+
+
 def test_a_damaged_golden_is_unusable_and_recording_replaces_it(project, goldtrace):
     project.declare("tiny", "training:train")
     goldtrace("record", "--reason", "first")

@@ -7,7 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
-from goldtrace.errors import ExitCode, UsageError
+from goldtrace.errors import (
+    DataUnavailableError,
+    DeviceUnavailableError,
+    ExitCode,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +47,10 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Record run after run; what was certified before an error stays written."""
+    """Record run after run; what was certified before an error stays written.
+
+    4 when a run was left out because its data or device is absent.
+    """
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import record, select
 
@@ -55,18 +63,24 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             hint="goldtrace record … --in-ci",
         )
     store = GoldenStore(arguments.golden_dir)
-    rows = []
+    rows, status = [], ExitCode.PASS
     for spec, device in select(arguments.golden_dir, arguments.runs, arguments.device):
-        recorded = record(
-            spec,
-            device,
-            store=store,
-            root=options.root_of(arguments.golden_dir),
-            reason=arguments.reason,
-            repeat=arguments.repeat,
-            dry_run=arguments.dry_run,
-            progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
-        )
+        try:
+            recorded = record(
+                spec,
+                device,
+                store=store,
+                root=options.root_of(arguments.golden_dir),
+                reason=arguments.reason,
+                repeat=arguments.repeat,
+                dry_run=arguments.dry_run,
+                progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
+            )
+        except (DataUnavailableError, DeviceUnavailableError) as error:
+            # What is absent here doesn't keep the others from being recorded.
+            print(f"{spec.name}  {device}  skipped: {error}")
+            status = ExitCode.INCONCLUSIVE
+            continue
         would = "would be " if arguments.dry_run and recorded.action.value != "unchanged" else ""
         print(
             f"{recorded.name}  {recorded.platform}  {would}{recorded.action.value}  "
@@ -87,7 +101,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         ],
     }
     options.write_json(arguments.json, document)
-    return ExitCode.PASS
+    return status
 
 
 def in_ci() -> bool:
