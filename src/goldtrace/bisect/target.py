@@ -17,7 +17,7 @@ from goldtrace.errors import RunError, RunnerDiedError
 from goldtrace.launch import describe_status, launch
 from goldtrace.model.machine import processor
 from goldtrace.model.spec import RunSpec
-from goldtrace.packages.own_wheel import own_digest
+from goldtrace.packages.own_wheel import training_digest
 from goldtrace.store.golden import GoldenStore
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Target:
             "device": self.device,
             "platform": self._platform(),
             "processor": [cpu.vendor, cpu.model, cpu.isa],
-            "goldtrace": own_digest(),
+            "goldtrace": training_digest(),
             "code": self._code(),
         }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import goldtrace
 
+_TRAINING = frozenset({"determinism", "environment", "model", "recording", "reference"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _WHEEL = "Wheel-Version: 1.0\nGenerator: goldtrace\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _ENTRY_POINTS = (
@@ -33,8 +34,23 @@ def own_sources() -> dict[str, bytes]:
 
 def own_digest() -> str:
     """What identifies the running goldtrace, down to each byte of its sources."""
+    return _digest(own_sources())
+
+
+def training_digest() -> str:
+    """What identifies the part of goldtrace that works while a run trains."""
+    return _digest(
+        {
+            name: content
+            for name, content in own_sources().items()
+            if name.split("/")[1] in _TRAINING
+        }
+    )
+
+
+def _digest(files: dict[str, bytes]) -> str:
     total = hashlib.sha256()
-    for name, content in own_sources().items():
+    for name, content in files.items():
         total.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
     return total.hexdigest()
 
