@@ -57,6 +57,7 @@ def main() -> None:
         keep=0,
         cache=False,
         ahead=False,
+        confirm=False,  # every release is trained anyway
         progress=lambda sentence: print(sentence, file=sys.stderr, flush=True),
     )
     versions = releases(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
+
 from goldtrace.bisect.bench import Bench
 from goldtrace.bisect.causes import Ends, as_change, explain
 from goldtrace.bisect.change_points import Releases, every_change, first_change
@@ -21,6 +23,7 @@ from goldtrace.model.spec import RunSpec
 from goldtrace.model.upgrade import Bisection, Severity, Trial
 from goldtrace.model.verdict import RunResult
 from goldtrace.packages.candidates import releases
+from goldtrace.packages.locks import difference
 from goldtrace.packages.own_wheel import own_requirements
 from goldtrace.packages.today import todays_environment
 from goldtrace.packages.uv import Uv, Wish, find_uv
@@ -64,7 +67,7 @@ class Means:
     progress: Progress = lambda _: None
 
     def uv(self, root: Path) -> Uv:
-        """uv as the project in ``root`` has it configured."""
+        """The uv command as the project in ``root`` has it configured."""
         return Uv(
             command=find_uv(),
             root=root,
@@ -266,10 +269,8 @@ def _candidates(
 
 def _between(uv: Uv, journal: Journal, change: PackageChange) -> tuple[str, ...]:
     """The releases of a change from the old to the new one, also where it is a downgrade."""
-    from packaging.version import Version
-
-    assert change.old is not None
-    assert change.new is not None
+    if change.old is None or change.new is None:
+        return ()
     key = f"releases within {change}"
     known = journal.get(key)
     if known is None:
@@ -312,8 +313,6 @@ def _compared(target: Target, here: Trace, there: Trace, result: RunResult) -> R
 
 
 def _moved(today: Today, resolution: Resolution) -> tuple[Any, ...]:
-    from goldtrace.packages.locks import difference
-
     had = dict(pin.split("==", 1) for pin in today.pins)
     return tuple(
         as_change(change)

@@ -1,4 +1,4 @@
-"""The search engine against generated histories: the right answer or an honest range, in few probes."""
+"""The search engine against generated histories: the answer or an honest range, in few probes."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_search_for_every_change_point_keeps_to_its_bound(history):
 @MANY
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40))
 def test_with_returns_every_boundary_found_is_one(history):
-    found, asked = search_everywhere(list(history))
+    found, _ = search_everywhere(list(history))
     for boundary in found:
         assert boundary.bad == boundary.good + 1
         assert history[boundary.good] != history[boundary.bad]

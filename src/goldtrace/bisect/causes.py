@@ -45,7 +45,7 @@ class Ends:
     def wish(
         self, applied: frozenset[PackageChange], *, but: Mapping[str, str] | None = None
     ) -> Wish:
-        """The old packages with some changes applied, and other releases of the packages in ``but``.
+        """The old packages with some changes applied, and the releases that ``but`` names.
 
         Where these can't stand together, packages whose change isn't among ``applied`` may take
         any release between their old and their new one.
@@ -88,7 +88,7 @@ def explain(
     *,
     confirm: bool = True,
 ) -> Explained:
-    """Find the causes among ``ends.changes``; ``releases`` lists those of one change, old to new."""
+    """Find the causes of the drift; ``releases`` lists those of one change, from old to new."""
     changes = ends.changes
     if not changes:
         raise UsageError("both ends have the same packages", hint="nothing is left to bisect")
@@ -101,16 +101,10 @@ def explain(
         return bench.ask({label: ends.wish(applied)}, left=left)[0]
 
     good, bad = probe(frozenset()), probe(everything)
-    answers |= {good.label: "good", bad.label: "bad"}
-    for end in (good, bad):
-        if not end.usable:
-            note = f"{end.label} can't be tried: {end.outcome.reason}"
-            return Explained(causes=(), points=(), answers={}, notes=(note,), conclusive=False)
-    sought = bench.finding(good, bad)
-    if not bench.counts(sought):
-        note = "nothing changed: both ends give what counts as the same"
-        answers[bad.label] = "good"
-        return Explained(causes=(), points=(), answers=answers, notes=(note,), conclusive=True)
+    sought = bench.finding(good, bad) if good.usable and bad.usable else None
+    if sought is None or not bench.counts(sought):
+        return _without_drift(good, bad)
+    answers[good.label] = Answer.GOOD.value
 
     def ask(applied: frozenset[PackageChange]) -> Answer:
         one = probe(applied)
@@ -138,6 +132,21 @@ def explain(
         answers=answers,
         notes=tuple(notes),
         conclusive=bool(found.found),
+    )
+
+
+def _without_drift(good: Probed, bad: Probed) -> Explained:
+    """The answer where an end can't be tried, or both give the same."""
+    unusable = [end for end in (good, bad) if not end.usable]
+    notes = [f"{end.label} can't be tried: {end.outcome.reason}" for end in unusable]
+    return Explained(
+        causes=(),
+        points=(),
+        answers={
+            end.label: Answer.GOOD.value if end.usable else Answer.SKIP.value for end in (good, bad)
+        },
+        notes=tuple(notes) or ("nothing changed: both ends give what counts as the same",),
+        conclusive=not unusable,
     )
 
 
@@ -209,11 +218,11 @@ def _within(
 def _dependents(bench: Bench, ends: Ends, change: PackageChange) -> frozenset[PackageChange]:
     """The changes that pull ``change`` along when they are applied alone."""
     changes = ends.changes
-    found = []
-    for other in changes:
-        if other != change and change.package in _moves(bench, ends, other, changes):
-            found.append(other)
-    return frozenset(found)
+    return frozenset(
+        other
+        for other in changes
+        if other != change and change.package in _moves(bench, ends, other, changes)
+    )
 
 
 def _moves(

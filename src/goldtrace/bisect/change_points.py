@@ -78,12 +78,11 @@ def first_change(bench: Bench, releases: Releases, *, confirm: bool = True) -> F
         )
         probed |= dict(zip(places, asked, strict=True))
         answers = _answers(bench, count, probed)
-    conclusion = conclude(count, answers)
+    conclusion = conclude(count, answers) or NoBoundary(first=None, last=None)
     said = {releases.label(place): answer.value for place, answer in answers.items()}
     if isinstance(conclusion, NoBoundary):
         note, conclusive = _no_boundary(releases, conclusion, answers)
         return Found(points=(), answers=said, notes=(note,), conclusive=conclusive)
-    assert conclusion is not None  # wanted asks for nothing more
     point = _point(bench, releases, conclusion, probed, confirm=confirm)
     return Found(points=(point,), answers=said)
 

@@ -60,11 +60,11 @@ def find_causes(
     *,
     dependents: Callable[[Change], frozenset[Change]] = lambda _: frozenset(),
 ) -> Causes[Change]:
-    """Smallest sets of ``changes`` that ``ask`` calls bad, each held back before the next is sought.
+    """Smallest sets of ``changes`` that ``ask`` calls bad, each held back to find the next.
 
     ``ask`` gets a set of changes to apply; it must call none of them good, or nothing is found.
-    ``dependents`` names the changes that can't be applied without a given one: they are held back
-    with it. Each single cause takes at most ``ceil(log2(n)) + 2`` probes of ``n`` changes where
+    ``dependents`` names the changes that can't be applied without a given one: they are held
+    back with it. Each single cause takes at most ``ceil(log2(n)) + 2`` probes of ``n`` changes where
     nothing is skipped; ``ask`` is never called twice with the same set.
     """
     memory: dict[frozenset[Change], Answer] = {frozenset(): Answer.GOOD}
@@ -114,7 +114,8 @@ def _prefix(
         for place in places:
             answers[place] = ask(applied | frozenset(rest[:place]))
     boundary = conclude(len(rest) + 1, answers)
-    assert isinstance(boundary, Boundary)  # both ends are given
+    if not isinstance(boundary, Boundary):
+        raise TypeError(boundary)  # Both ends are given above.
     return boundary.good, boundary.bad
 
 

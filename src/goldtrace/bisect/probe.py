@@ -24,7 +24,7 @@ from goldtrace.errors import (
 )
 from goldtrace.model.codec import decode_trace, encode_trace
 from goldtrace.model.upgrade import Standing
-from goldtrace.packages.uv import BuildError, ResolutionError
+from goldtrace.packages.uv import BuildError, FetchError, ResolutionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +124,11 @@ class Job:
 
 
 def run_job(job: Job) -> tuple[Outcome, Trace | None]:
-    """Resolve, build and train; whatever goes wrong is part of the outcome."""
+    """Resolve, build and train; what goes wrong with the packages or the run is an outcome.
+
+    Raises:
+        FetchError: the index or the disk gave out, which says nothing about the packages.
+    """
     began = time.monotonic()
     resolution = None
     try:
@@ -144,6 +148,8 @@ def run_job(job: Job) -> tuple[Outcome, Trace | None]:
             trace=key,
             seconds=None if cached else time.monotonic() - began,
         )
+    except FetchError:
+        raise
     except GoldtraceError as error:
         return _unfinished(error, resolution, time.monotonic() - began), None
     return outcome, trace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from goldtrace.errors import ExitCode, UsageError
 from goldtrace.model.upgrade import Severity
 
 if TYPE_CHECKING:
+    import argparse
+
     from goldtrace.bisect.target import Target
     from goldtrace.model.upgrade import Bisection
     from goldtrace.upgrades import Means

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options, probing
 from goldtrace.cli.check import exit_code
-from goldtrace.errors import ExitCode, UsageError
+from goldtrace.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from goldtrace.errors import ExitCode
 
 
 def add_to(commands: Any) -> None:
@@ -23,7 +27,7 @@ def add_to(commands: Any) -> None:
         "words",
         nargs="*",
         metavar="REQUIREMENT|RUN",
-        help="requirements such as torch==2.15.0 or 'numpy<2'; runs or test ids (default: all runs)",
+        help="requirements such as torch==2.15.0 or 'numpy<2'; runs or tests (default: all runs)",
     )
     parser.add_argument(
         "--requirements", metavar="LOCK", help="the pins of a lock file, or of REVISION:LOCK"

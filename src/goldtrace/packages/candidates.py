@@ -25,13 +25,15 @@ def releases(
         UsageError: a version that is none, or fewer than two releases.
     """
     low = _version(first, package)
-    newest = last if last is not None else uv.newest_below(package, f">={first}", until=until)
+    newest = last if last is not None else uv.newest(package, f">={first}", until=until)
     if newest is None:
         raise UsageError(f"no release of {package} from {first} on fits this Python and platform")
     high = _version(newest, package)
     found = [newest]
     while True:
-        below = uv.newest_below(package, f">{first},<{found[-1]}", until=until)
+        # Unlike < and >, these leave in pre-releases of the one and post-releases of the other.
+        between = f">={first},!={first},<={found[-1]},!={found[-1]}"
+        below = uv.newest(package, between, until=until)
         if below is None or not low < Version(below) < Version(found[-1]):
             break
         found.append(below)

@@ -15,6 +15,7 @@ import goldtrace
 
 _TRAINING = frozenset({"determinism", "environment", "model", "recording", "reference"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_METADATA = "Metadata-Version: 2.1\nName: goldtrace\n"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: goldtrace\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _ENTRY_POINTS = (
     "[console_scripts]\ngoldtrace = goldtrace.cli:main\n\n"
@@ -70,7 +71,7 @@ def write_own_wheel(directory: Path) -> Path:
     info = f"goldtrace-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {line}\n" for line in own_requirements())
     files = own_sources() | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: goldtrace\nVersion: {version}\n{needs}".encode(),
+        f"{info}/METADATA": f"{_METADATA}Version: {version}\n{needs}".encode(),
         f"{info}/WHEEL": _WHEEL.encode(),
         f"{info}/entry_points.txt": _ENTRY_POINTS.encode(),
     }

@@ -38,7 +38,8 @@ def todays_environment() -> Today:
     projects = {name: place for name, d in found.items() if (place := _editable(d)) is not None}
     others = {n: d for n, d in found.items() if n not in {*_LEFT_OUT, *projects}}
     needs = _needs({name: d.requires or [] for name, d in found.items()})
-    asked = [_as_asked(name, others[name]) for name in _roots(others, needs)]
+    roots = _roots(others, needs)
+    asked = [_as_asked(name, d) for name, d in others.items() if name in roots]
     for name in projects:
         if name not in _LEFT_OUT:
             asked += [line for line in found[name].requires or [] if "extra ==" not in line]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from packaging.utils import canonicalize_name
 
 from goldtrace.errors import GoldtraceError, UsageError
 
+_TRANSIENT = re.compile(
+    r"no space left|disk quota|error sending request|timed out|connection (reset|refused|closed)"
+    r"|dns error|network is unreachable|50[0-9] (internal|bad|service|gateway)",
+    re.IGNORECASE,
+)
+
 _TAIL = 12
 """Lines of uv's output that a message shows."""
 
@@ -26,6 +33,10 @@ class ResolutionError(GoldtraceError):
 
 class BuildError(GoldtraceError):
     """An environment that can't be built."""
+
+
+class FetchError(GoldtraceError):
+    """The index or the disk gave out: nothing is said about the packages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +119,13 @@ class Uv:
                 stdin=_lines(wish.requirements),
             )
             if answer.returncode != 0:
+                _raise_if_transient(answer)
                 raise ResolutionError("the requirements can't be resolved", found=_tail(answer))
             lines = out.read_text(encoding="utf-8").splitlines()
         pins = (line.partition(" ;")[0].strip() for line in lines if line[:1].isalnum())
         return Resolution(pins=tuple(sorted(pins)))
 
-    def newest_below(self, package: str, bounds: str, *, until: str | None = None) -> str | None:
+    def newest(self, package: str, bounds: str, *, until: str | None = None) -> str | None:
         """The newest release of ``package`` within ``bounds`` (as ``>=2,<3``) that fits here.
 
         That is for this interpreter and platform, not yanked, no pre-release unless asked for.
@@ -128,6 +140,7 @@ class Uv:
             stdin=f"{package}{bounds}\n",
         )
         if answer.returncode != 0:
+            _raise_if_transient(answer)
             return None
         names = dict(map(_named, answer.stdout.split("\n")[:-1]))
         return names.get(canonicalize_name(package))
@@ -145,6 +158,7 @@ class Uv:
             *arguments,
         )
         if answer.returncode != 0:
+            _raise_if_transient(answer)
             raise BuildError("the environment can't be built", found=_tail(answer))
 
     def call(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -176,6 +190,17 @@ def find_uv() -> Path:
         expected="uv beside this Python, or on PATH",
         hint="pip install uv",
     )
+
+
+def _raise_if_transient(answer: subprocess.CompletedProcess[str]) -> None:
+    """Raise ``FetchError`` for what another day, or more room, would mend."""
+    if _TRANSIENT.search(answer.stderr):
+        raise FetchError(
+            "packages can't be fetched",
+            found=_tail(answer),
+            hint="make room or wait for the index, then give the same command again: "
+            "it goes on where it stopped",
+        )
 
 
 def _named(line: str) -> tuple[str, str]:

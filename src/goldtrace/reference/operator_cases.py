@@ -1,17 +1,20 @@
-"""The operators of the atlas: each with its inputs, grouped as torch's documentation groups them."""
+"""The operators of the atlas, each with its inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import linalg, special
 from torch.nn import functional as F  # noqa: N812 - as torch's documentation writes it
 from torch.nn import init
 
-from goldtrace.reference.operator_inputs import Definite, Index, Input, Real
+from goldtrace.reference.operator_inputs import Definite, Index, Real
+
+if TYPE_CHECKING:
+    from goldtrace.reference.operator_inputs import Input
 
 Function = Callable[..., Any]
 
@@ -406,7 +409,7 @@ def _draws() -> list[Case]:
             CHANCE,
             **options,
         ),
-        _one("gamma", lambda p: torch._standard_gamma(p), POSITIVE, **options),  # noqa: SLF001
+        _one("gamma", torch._standard_gamma, POSITIVE, **options),  # noqa: SLF001
         _one("dropout", F.dropout, FLAT),
         _one("alpha_dropout", lambda x: F.alpha_dropout(x, training=True), FLAT),
         _one("rrelu", lambda x: F.rrelu(x, training=True), FLAT),

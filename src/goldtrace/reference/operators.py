@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from goldtrace.reference.operator_cases import Case, cases
+from goldtrace.reference.operator_cases import cases
 from goldtrace.reference.operator_inputs import integers
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldtrace import GoldenRun
+    from goldtrace.reference.operator_cases import Case
 
 SKETCHES = 2
 """Sums under random signs for each result: their changes tell how large the change is."""
@@ -78,7 +79,9 @@ def _results(case: Case, dtype: torch.dtype, seed: int) -> Iterator[tuple[str, T
             return
         weights = _weights(result)
         try:
-            gradients = torch.autograd.grad(result, leaves, weights, allow_unused=True)
+            gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
+                result, leaves, weights, allow_unused=True
+            )
         except (RuntimeError, NotImplementedError):
             return
     found = [gradient.reshape(-1) for gradient in gradients if gradient is not None]
