@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.bisect.probe import TraceCache
-from goldtrace.bisect.target import Target
+from goldtrace.bisect.target import BUILT_IN, Target
 from goldtrace.compare import compare_traces
 from goldtrace.compare.severity import equivalent_noise, kind
 from goldtrace.errors import GoldtraceError
@@ -49,7 +49,11 @@ def main() -> None:
     arguments = parser.parse_args()
     root = Path.cwd()
     targets = [
-        Target(run=load_run(root / "golden" / run / "run.toml"), device="cpu", root=root)
+        Target(
+            run=BUILT_IN.get(run) or load_run(root / "golden" / run / "run.toml"),
+            device="cpu",
+            root=root,
+        )
         for run in arguments.runs
     ]
     means = Means(

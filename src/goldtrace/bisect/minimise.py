@@ -64,8 +64,8 @@ def find_causes(
 
     ``ask`` gets a set of changes to apply; it must call none of them good, or nothing is found.
     ``dependents`` names the changes that can't be applied without a given one: they are held
-    back with it. Each single cause takes at most ``ceil(log2(n)) + 2`` probes of ``n`` changes where
-    nothing is skipped; ``ask`` is never called twice with the same set.
+    back with it. Each member of a cause takes at most ``ceil(log2(n)) + 4`` probes of
+    ``n`` changes where nothing is skipped; ``ask`` is never called twice with the same set.
     """
     memory: dict[frozenset[Change], Answer] = {frozenset(): Answer.GOOD}
 

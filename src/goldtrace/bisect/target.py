@@ -23,10 +23,17 @@ from goldtrace.store.golden import GoldenStore
 if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
 
-_BUILT_IN = "goldtrace.reference."
+_OWN_RUNS = "goldtrace.reference."
 _TAIL = 15
 _TESTS_FAILED = 1
 _RAISED = re.compile(r"^E +([\w.]+(?:: .*)?)$", re.MULTILINE)
+
+
+BUILT_IN = {
+    spec.name: spec
+    for spec in (RunSpec(name="operators", entry=f"{_OWN_RUNS}operators:train", seed=20),)
+}
+"""Runs that need no ``run.toml``: they serve every repository, and have no golden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +76,7 @@ class Target:
         return platform_key(profile, self.device)
 
     def _code(self) -> str | None:
-        if isinstance(self.run, RunSpec) and self.run.entry.startswith(_BUILT_IN):
+        if isinstance(self.run, RunSpec) and self.run.entry.startswith(_OWN_RUNS):
             return None
         state = revision(self.root)
         if state is not None:

@@ -13,6 +13,7 @@ from goldtrace.errors import UsageError
 
 if TYPE_CHECKING:
     from goldtrace.bisect.target import Target
+    from goldtrace.model.spec import RunSpec
     from goldtrace.upgrades import Means
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -73,7 +74,9 @@ def means(arguments: argparse.Namespace, **further: Any) -> Means:
 
 def is_run(text: str, golden_dir: Path) -> bool:
     """Whether a word on the command line names a declared run or a test."""
-    return "::" in text or (golden_dir / text / "run.toml").is_file()
+    from goldtrace.bisect.target import BUILT_IN
+
+    return "::" in text or text in BUILT_IN or (golden_dir / text / "run.toml").is_file()
 
 
 def targets(names: list[str], arguments: argparse.Namespace) -> list[Target]:
@@ -82,16 +85,24 @@ def targets(names: list[str], arguments: argparse.Namespace) -> list[Target]:
     Raises:
         UsageError: there is no such run.
     """
-    from goldtrace.bisect.target import Target
+    from goldtrace.bisect.target import BUILT_IN, Target
     from goldtrace.workflow import select
 
-    root = options.root_of(arguments.golden_dir)
-    tests = [name for name in names if "::" in name]
-    runs = [name for name in names if "::" not in name]
-    found = [Target(run=node, device=arguments.device, root=root) for node in tests]
-    if runs or not tests:
-        declared = select(arguments.golden_dir, runs, (arguments.device,))
-        found += [Target(run=spec, device=device, root=root) for spec, device in declared]
+    golden_dir, device = arguments.golden_dir, arguments.device
+    root = options.root_of(golden_dir)
+    others: list[RunSpec | str] = []
+    declared = []
+    for name in names:
+        if "::" in name:
+            others.append(name)
+        elif name in BUILT_IN and not (golden_dir / name / "run.toml").is_file():
+            others.append(BUILT_IN[name])
+        else:
+            declared.append(name)
+    found = [Target(run=run, device=device, root=root) for run in others]
+    if declared or not names:
+        chosen = select(golden_dir, declared, (device,))
+        found += [Target(run=spec, device=device, root=root) for spec, _ in chosen]
     if not found:
         raise UsageError(f"no run is declared for {arguments.device}")
     return found

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from goldtrace.reference.operator_cases import cases
-from goldtrace.reference.operator_inputs import integers
+from goldtrace.reference.atlas import cases
+from goldtrace.reference.atlas.inputs import integers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from goldtrace import GoldenRun
-    from goldtrace.reference.operator_cases import Case
+    from goldtrace.reference.atlas.case import Case
 
 SKETCHES = 2
 """Sums under random signs for each result: their changes tell how large the change is."""
