@@ -27,6 +27,7 @@ from goldtrace.packages.candidates import releases
 from goldtrace.packages.today import todays_environment
 from goldtrace.packages.uv import Wish
 from goldtrace.packages.workspace import Workspace
+from goldtrace.reference.operators import relative_changes
 from goldtrace.report.phrases import describe_divergence
 from goldtrace.store.declared import load_run
 from goldtrace.upgrades import Means, bisect_package
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--to", dest="last", default="2.15.0")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--page", type=Path, help="write the result as a page of the docs")
     arguments = parser.parse_args()
     root = Path.cwd()
     targets = [
@@ -75,7 +77,11 @@ def main() -> None:
             "exhaustive": found,
             "bisection": bisected(target, arguments, means, versions, found),
         }
+    if "operators" in traces:
+        document["operators"] = operators(versions, traces["operators"])
     arguments.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if arguments.page is not None:
+        arguments.page.write_text(page(document), encoding="utf-8")
 
 
 def train_everywhere(
@@ -135,6 +141,90 @@ def neighbours(versions: Sequence[str], traces: dict[str, Trace | None]) -> list
             }
         )
     return found
+
+
+def operators(versions: Sequence[str], traces: dict[str, Trace | None]) -> list[dict[str, Any]]:
+    """By how much which operator changed between neighbouring releases."""
+    usable = [version for version in versions if traces[version] is not None]
+    found = []
+    for good, bad in pairwise(usable):
+        one, other = traces[good], traces[bad]
+        assert one is not None  # noqa: S101 - just filtered
+        assert other is not None  # noqa: S101 - just filtered
+        changed = relative_changes(one.steps[-1].scalars, other.steps[-1].scalars)
+        by_name: dict[str, dict[str, float | None]] = {}
+        for result, change in changed.items():
+            name, _, rest = result.partition(".")
+            by_name.setdefault(name, {})[rest] = change
+        found.append({"good": good, "bad": bad, "operators": by_name})
+    return found
+
+
+def page(document: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    package, versions = document["package"], document["versions"]
+    lines = [
+        f"# What changed on the CPU between releases of {package}",
+        "",
+        f"Made by `make test-releases`: every release from {versions[0]} to {versions[-1]} trained "
+        f"the same runs under the profile `cpu-portable` on one machine, {len(versions)} "
+        "environments in which all other packages were as new as that release lets them be.",
+        "",
+        "## Runs",
+        "",
+        "| run | change | class | noise (ulp) | first difference |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for run, result in document["runs"].items():
+        for one in result["exhaustive"]:
+            noise = "" if one["noise"] is None else f"{one['noise']:.2g}"
+            change = f"{one['good']} → {one['bad']}"
+            lines.append(f"| {run} | {change} | {one['class']} | {noise} | {one['first']} |")
+    lines += [
+        "",
+        "`goldtrace bisect RUN --package torch --all` against these, which compare every release "
+        "with the one before it:",
+        "",
+        "| run | change points | agrees | probes | and to confirm | bound | second call |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for run, result in document["runs"].items():
+        told = result["bisection"]
+        lines.append(
+            f"| {run} | {len(told['points'])} | {'yes' if told['agrees'] else 'no'} "
+            f"| {told['probes']} | {told['confirming']} | {told['bound']} "
+            f"| {told['again_seconds']:.1f} s |"
+        )
+    lines += ["", "## Operators", "", *operator_lines(document.get("operators", []))]
+    return "\n".join(lines)
+
+
+def operator_lines(pairs: Sequence[dict[str, Any]]) -> list[str]:
+    """A table a pair of releases, the largest change first."""
+    lines = [
+        "The size of a change is an estimate of its Euclidean norm over the norm of the result, "
+        "the largest among dtypes, forward and backward (`grad`). A draw that changed wholly is "
+        "another stream of random numbers. Operators that are not listed kept every bit.",
+        "",
+    ]
+    for pair in pairs:
+        changed = pair["operators"]
+        lines.append(f"### {pair['good']} → {pair['bad']}")
+        lines.append("")
+        if not changed:
+            lines += ["Every bit of every operator is the same.", ""]
+            continue
+        lines += ["| operator | largest change | results |", "| --- | --- | --- |"]
+
+        def largest(name: str, changed: dict[str, Any] = changed) -> float:
+            return max(math.inf if c is None else c for c in changed[name].values())
+
+        for name in sorted(changed, key=lambda name: (-largest(name), name)):
+            size = largest(name)
+            shown = "appeared or went" if math.isinf(size) else f"{size:.1e}"
+            lines.append(f"| `{name}` | {shown} | {', '.join(sorted(changed[name]))} |")
+        lines.append("")
+    return lines
 
 
 def bisected(

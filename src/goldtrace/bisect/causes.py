@@ -61,10 +61,12 @@ class Ends:
         free = [c for c in free if c.package not in fixed]
         pins = [f"{package}=={version}" for package, version in fixed.items()]
         kept = [f"{c.package}=={c.old}" for c in free if c.old is not None]
-        strict = Wish(requirements=(*sorted((*pins, *kept)), *self.besides))
+        # What a moved package brings along that the old end lacks: not newer than the new end.
+        bounds = tuple(f"{c.package}<={c.new}" for c in free if c.old is None)
+        strict = Wish(requirements=(*sorted((*pins, *kept)), *self.besides), constraints=bounds)
         loose = Wish(
             requirements=(*sorted(pins), *(c.package for c in free if c.old), *self.besides),
-            constraints=tuple(filter(None, map(_between, free))),
+            constraints=(*bounds, *filter(None, map(_between, free))),
             preferred=tuple(kept),
         )
         return replace(strict, otherwise=loose)

@@ -11,6 +11,7 @@ from goldtrace.model.upgrade import Severity
 
 if TYPE_CHECKING:
     import argparse
+    from concurrent.futures import Executor
 
     from goldtrace.bisect.target import Target
     from goldtrace.model.upgrade import Bisection
@@ -54,6 +55,11 @@ def add_to(commands: Any) -> None:
         "--jobs", type=options.at_least(1), default=1, metavar="N", help="probes side by side"
     )
     parser.add_argument(
+        "--executor",
+        metavar="dask://HOST:PORT",
+        help="run the probes on a Dask cluster whose workers share the workspace's file system",
+    )
+    parser.add_argument(
         "--no-ahead",
         action="store_true",
         help="don't build the environments that may come next while one trains",
@@ -78,9 +84,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     (target,) = probing.targets([arguments.target], arguments)
     thrifty = arguments.no_ahead or arguments.keep == 0 or arguments.no_uv_cache
+    executor = cluster(arguments.executor) if arguments.executor is not None else None
     means = probing.means(
         arguments,
         jobs=arguments.jobs,
+        executor=executor,
         ahead=not thrifty,
         fresh=arguments.fresh,
         confirm=not arguments.no_confirm,
@@ -132,6 +140,31 @@ def search(target: Target, arguments: argparse.Namespace, means: Means) -> Bisec
         lines = read_requirements(arguments.requirements or root / "pyproject.toml")
         old, new = (pins_at(date, lines, root, means) for date in names)
     return bisect_pins(target, old, new, means, names=names)
+
+
+def cluster(address: str) -> Executor:
+    """The executor of a Dask cluster; it starts a probe again whose worker dies.
+
+    Raises:
+        UsageError: another kind of address, or ``distributed`` isn't installed.
+    """
+    scheme, _, place = address.partition("://")
+    if scheme != "dask" or not place:
+        raise UsageError(
+            "no such executor", expected="dask://HOST:PORT of a Dask scheduler", found=address
+        )
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError(
+            "Dask isn't installed", found=str(error), hint="pip install 'goldtrace[dask]'"
+        ) from error
+    try:
+        client = Client(f"tcp://{place}", timeout=10, set_as_default=False)
+    except OSError as error:
+        raise UsageError("no Dask scheduler answers", where=address, found=str(error)) from error
+    executor: Executor = client.get_executor(retries=3)
+    return executor
 
 
 def plan(target: Target, arguments: argparse.Namespace, means: Means) -> ExitCode:
