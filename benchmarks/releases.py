@@ -166,9 +166,12 @@ def page(document: dict[str, Any]) -> str:
     lines = [
         f"# What changed on the CPU between releases of {package}",
         "",
-        f"Made by `make test-releases`: every release from {versions[0]} to {versions[-1]} trained "
-        f"the same runs under the profile `cpu-portable` on one machine, {len(versions)} "
-        "environments in which all other packages were as new as that release lets them be.",
+        (
+            f"Made by `make test-releases`: {len(versions)} releases, {versions[0]} to "
+            f"{versions[-1]}, trained the same runs under the profile `cpu-portable` on one "
+            "machine. All other packages were the same, but for those that a release asks for "
+            "itself, such as its torchvision."
+        ),
         "",
         "## Runs",
         "",
@@ -182,8 +185,11 @@ def page(document: dict[str, Any]) -> str:
             lines.append(f"| {run} | {change} | {one['class']} | {noise} | {one['first']} |")
     lines += [
         "",
-        "`goldtrace bisect RUN --package torch --all` against these, which compare every release "
-        "with the one before it:",
+        (
+            "`goldtrace bisect RUN --package torch --all` against these, which compare every "
+            "release with the one before it (confirming the pairs, which was left out here, would "
+            "take the probes of the fifth column more):"
+        ),
         "",
         "| run | change points | agrees | probes | and to confirm | bound | second call |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -202,9 +208,12 @@ def page(document: dict[str, Any]) -> str:
 def operator_lines(pairs: Sequence[dict[str, Any]]) -> list[str]:
     """A table a pair of releases, the largest change first."""
     lines = [
-        "The size of a change is an estimate of its Euclidean norm over the norm of the result, "
-        "the largest among dtypes, forward and backward (`grad`). A draw that changed wholly is "
-        "another stream of random numbers. Operators that are not listed kept every bit.",
+        (
+            "The size of a change is an estimate of its Euclidean norm over the norm of the "
+            "result, the largest among dtypes, forward and backward (`grad`). A draw that changed "
+            "wholly is another stream of random numbers. Operators that are not listed kept "
+            "every bit."
+        ),
         "",
     ]
     for pair in pairs:

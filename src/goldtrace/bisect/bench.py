@@ -170,23 +170,37 @@ class Bench:
         return None if trace is None else Probed(label=label, outcome=outcome, trace=trace)
 
     def _run(self, wishes: Mapping[str, Wish], *, left: int, next_wishes: Sequence[Wish]) -> None:
-        pool = self.executor or ThreadPoolExecutor(max_workers=self.jobs)
         builder = ThreadPoolExecutor(max_workers=1) if self.ahead else None
         try:
-            running: dict[Future[tuple[Outcome, Trace | None]], str] = {}
-            for label, wish in wishes.items():
-                self.progress(f"trying {label}{self._estimate(left + len(wishes))}")
-                running[pool.submit(run_job, self._job(wish))] = label
             if builder is not None:
                 for wish in next_wishes:
                     builder.submit(_prepare, self.workspace, wish)
-            for done in as_completed(running):
-                self._keep(running[done], *done.result())
+            if self.executor is None and len(wishes) == 1:
+                # In this thread, so that an interrupt ends the training at once.
+                ((label, wish),) = wishes.items()
+                self._announce(label, left + 1)
+                self._keep(label, *run_job(self._job(wish)))
+            else:
+                self._run_side_by_side(wishes, left=left)
         finally:
             if builder is not None:
                 builder.shutdown(wait=True, cancel_futures=True)
+
+    def _run_side_by_side(self, wishes: Mapping[str, Wish], *, left: int) -> None:
+        pool = self.executor or ThreadPoolExecutor(max_workers=self.jobs)
+        try:
+            running: dict[Future[tuple[Outcome, Trace | None]], str] = {}
+            for label, wish in wishes.items():
+                self._announce(label, left + len(wishes))
+                running[pool.submit(run_job, self._job(wish))] = label
+            for done in as_completed(running):
+                self._keep(running[done], *done.result())
+        finally:
             if self.executor is None:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+    def _announce(self, label: str, probes: int) -> None:
+        self.progress(f"trying {label}{self._estimate(probes)}")
 
     def _keep(self, label: str, outcome: Outcome, trace: Trace | None) -> None:
         self.journal.add(label, outcome.to_json())

@@ -82,8 +82,9 @@ def _class(golden: Trace, current: Trace, comparison: Comparison) -> Severity:
 
 
 def _relative(golden: StepRecord, current: StepRecord) -> Iterator[float]:
+    others = dict(_numbers(current))
     for name, left in _numbers(golden):
-        right = dict(_numbers(current)).get(name)
+        right = others.get(name)
         if right is None or left == right:
             continue
         if not (math.isfinite(left.value) and math.isfinite(right.value)):
