@@ -107,6 +107,15 @@ bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
 	$(BIN)/pytest tests/packaging $(ARGS)
 
+# Every release is downloaded, trained with and removed: about a gigabyte a minute, an hour or two.
+.PHONY: test-releases
+test-releases: $(READY)  ## train under every torch from 2.4.0 on and hold the bisection against that
+	$(BIN)/python benchmarks/releases.py operators transformer resnet18-synthetic --workspace .cache/releases --out .cache/releases.json --page docs/reference/torch-releases.md
+
+.PHONY: bisect-torch
+bisect-torch: $(READY)  ## every change point of the transformer among the releases of torch
+	$(BIN)/goldtrace bisect transformer --package torch --from 2.4.0 --to 2.15.0 --all --keep 0 --no-uv-cache --workspace .cache/releases
+
 # Both ends of what pyproject.toml declares.
 .PHONY: test-matrix
 test-matrix: test-oldest test-newest  ## the tests on the oldest and on the newest Python and torch

@@ -59,7 +59,9 @@ def test_every_declared_run_in_the_pages_can_be_loaded(tmp_path: Path) -> None:
         assert load_run(path).entry == "mypackage.training:train"
 
 
-@pytest.mark.parametrize("command", ["check", "record", "diff", "explain", "doctor", "data"])
+@pytest.mark.parametrize(
+    "command", ["check", "record", "try", "bisect", "diff", "explain", "doctor", "data"]
+)
 def test_every_option_of_a_command_is_in_the_reference(command: str) -> None:
     page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
     (row,) = re.findall(rf"^\| `{command}\b.*$", page, re.MULTILINE)

@@ -77,7 +77,15 @@ def write_json(path: Path | None, document: dict[str, Any]) -> None:
     """
     if path is None:
         return
-    text = json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to a file, or to standard output for ``-``.
+
+    Raises:
+        UsageError: the file can't be written.
+    """
     if str(path) == "-":
         sys.stdout.write(text)
         return

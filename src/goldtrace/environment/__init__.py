@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldtrace.environment.difference import changes
+from goldtrace.environment.difference import changes, suspicion
 from goldtrace.environment.platforms import platform_key, platform_problem, require_platform
 from goldtrace.environment.probe import probe_environment
 from goldtrace.environment.revision import revision
@@ -14,4 +14,5 @@ __all__ = [
     "probe_environment",
     "require_platform",
     "revision",
+    "suspicion",
 ]

@@ -39,7 +39,9 @@ def changes(golden: Header, now: Header) -> tuple[Change, ...]:
 
 def _changes(golden: Header, now: Header) -> Iterator[Change]:
     old, new = golden.environment, now.environment
-    packages = sorted(_compared("", old.packages, new.packages), key=_suspicion)
+    packages = sorted(
+        _compared("", old.packages, new.packages), key=lambda change: suspicion(change.what)
+    )
     computing = [change for change in packages if _computes(change.what)]
     yield from computing
     yield from _compared("setting ", _flat(golden.settings), _flat(now.settings))
@@ -69,11 +71,11 @@ def _computes(package: str) -> bool:
     return package.startswith(_COMPUTING_PREFIXES) and package != "nvidia-ml-py"
 
 
-def _suspicion(change: Change) -> tuple[int, str]:
-    try:
-        return COMPUTING_PACKAGES.index(change.what), ""
-    except ValueError:
-        return len(COMPUTING_PACKAGES), change.what
+def suspicion(package: str) -> tuple[int, str]:
+    """A sorting key: packages that take part in a training's numbers first, then by name."""
+    if package in COMPUTING_PACKAGES:
+        return COMPUTING_PACKAGES.index(package), package
+    return len(COMPUTING_PACKAGES) + (not _computes(package)), package
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Which package, and which release of it, moved a training: searching, minimising, probing."""

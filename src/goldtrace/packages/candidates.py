@@ -1,0 +1,54 @@
+"""The releases of a package that exist for this interpreter and platform, oldest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from packaging.version import InvalidVersion, Version
+
+from goldtrace.errors import UsageError
+
+if TYPE_CHECKING:
+    from goldtrace.packages.uv import Uv
+
+
+def releases(
+    uv: Uv, package: str, *, first: str, last: str | None = None, until: str | None = None
+) -> tuple[str, ...]:
+    """The releases from ``first`` to ``last`` (the newest if ``None``), both included.
+
+    They are asked for one by one, from the newest down, of the resolver that will also install
+    them: through whatever index it is configured with, and with its ideas about what is yanked,
+    too new or not for this platform. A named end is taken as it is, even if yanked.
+
+    Raises:
+        UsageError: a version that is none, or fewer than two releases.
+    """
+    low = _version(first, package)
+    newest = last if last is not None else uv.newest(package, f">={first}", until=until)
+    if newest is None:
+        raise UsageError(f"no release of {package} from {first} on fits this Python and platform")
+    high = _version(newest, package)
+    found = [newest]
+    while True:
+        # Unlike < and >, these leave in pre-releases of the one and post-releases of the other.
+        between = f">={first},!={first},<={found[-1]},!={found[-1]}"
+        below = uv.newest(package, between, until=until)
+        if below is None or not low < Version(below) < Version(found[-1]):
+            break
+        found.append(below)
+    if low < high:
+        found.append(first)
+    if len(found) < 2:  # noqa: PLR2004 - a good one and a bad one
+        raise UsageError(
+            f"there is nothing between {package} {first} and {newest}",
+            expected="two releases in ascending order: --from 2.4.0 --to 2.5.1",
+        )
+    return tuple(reversed(found))
+
+
+def _version(text: str, package: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion as error:
+        raise UsageError(f"{text!r} is no version of {package}") from error

@@ -1,0 +1,322 @@
+"""Try and bisect: today's environment, other environments, and what differs between them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import Version
+
+from goldtrace.bisect.bench import Bench
+from goldtrace.bisect.causes import Ends, as_change, explain
+from goldtrace.bisect.change_points import Releases, every_change, first_change
+from goldtrace.bisect.journal import open_journal
+from goldtrace.bisect.probe import TraceCache
+from goldtrace.compare import compare_traces
+from goldtrace.compare.severity import equivalent_noise
+from goldtrace.environment import changes
+from goldtrace.errors import GoldtraceError
+from goldtrace.model.spec import RunSpec
+from goldtrace.model.upgrade import Bisection, Severity, Trial
+from goldtrace.model.verdict import RunResult
+from goldtrace.packages.candidates import releases
+from goldtrace.packages.locks import difference
+from goldtrace.packages.own_wheel import own_requirements
+from goldtrace.packages.today import todays_environment
+from goldtrace.packages.uv import Uv, Wish, find_uv
+from goldtrace.packages.workspace import Workspace, size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+
+    from goldtrace.bisect.bench import Progress
+    from goldtrace.bisect.journal import Journal
+    from goldtrace.bisect.target import Target
+    from goldtrace.model.trace import Trace
+    from goldtrace.packages.locks import PackageChange, Pins
+    from goldtrace.packages.today import Today
+    from goldtrace.packages.uv import Resolution
+
+DEFAULT_KEEP = 20 * 10**9
+"""Bytes of environments that stay for the next time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """With what environments are made and probed; ``directory`` holds all that is kept.
+
+    ``keep`` bytes of environments stay; ``cache`` lets uv keep what it downloads. ``ahead``
+    builds environments that may be needed next while others train.
+    """
+
+    directory: Path
+    keep: int = DEFAULT_KEEP
+    cache: bool = True
+    builds: bool = False
+    prereleases: bool = False
+    jobs: int = 1
+    executor: Executor | None = None
+    ahead: bool = True
+    fresh: bool = False
+    confirm: bool = True
+    until: Severity = Severity.ROUNDING
+    progress: Progress = lambda _: None
+
+    def uv(self, root: Path) -> Uv:
+        """The uv command as the project in ``root`` has it configured."""
+        return Uv(
+            command=find_uv(),
+            root=root,
+            python=Path(sys.executable),
+            prereleases=self.prereleases,
+            builds=self.builds,
+            cache=self.cache,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a bisection would do: the candidates, the probes and the bytes that it would need."""
+
+    candidates: tuple[str, ...]
+    probes: int
+    bytes_each: int
+
+
+def default_directory() -> Path:
+    """Where environments, traces and journals are kept: below the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "goldtrace" / "upgrades"
+
+
+def try_packages(
+    targets: Sequence[Target], requirements: Sequence[str], means: Means, *, latest: bool = False
+) -> Trial:
+    """Train each target here and with ``requirements`` applied, and compare the two.
+
+    ``latest`` lets every package move to its newest release.
+
+    Raises:
+        ResolutionError: the requirements can't be satisfied beside each other.
+        BuildError: the environment can't be built.
+    """
+    today = todays_environment()
+    root = targets[0].root
+    uv = means.uv(root)
+    wish = Wish(
+        requirements=(*today.requirements, *requirements),
+        preferred=() if latest else today.pins,
+    )
+    means.progress("resolving")
+    resolution = uv.resolve(wish)
+    workspace = Workspace(means.directory, uv, keep=means.keep, editable=today.editable)
+    means.progress("building the environment")
+    with workspace.environment(resolution) as interpreter:
+        results = [_held_against(target, interpreter, means) for target in targets]
+    return Trial(
+        wanted=tuple(requirements) or ("the newest releases",),
+        changes=_moved(today, resolution),
+        results=tuple(results),
+    )
+
+
+def bisect_package(
+    target: Target,
+    package: str,
+    means: Means,
+    *,
+    first: str,
+    last: str | None = None,
+    everything: bool = False,
+) -> Bisection:
+    """The first change point of ``target`` among the releases of ``package``, or every one."""
+    bench_of = _Benches(target, means)
+    with bench_of.journal({"package": package}) as journal:
+        versions = _candidates(bench_of, journal, package, first, last)
+        bench = bench_of(journal)
+        series = Releases(package=package, versions=versions, wish=bench_of.release(package))
+        search = every_change if everything else first_change
+        found = search(bench, series, confirm=means.confirm)
+    return Bisection(
+        target=target.name,
+        device=target.device,
+        question=f"{package} {versions[0]} to {versions[-1]}, {len(versions)} releases",
+        until=means.until,
+        change_points=found.points,
+        probes=bench.probes(found.answers),
+        notes=found.notes,
+        conclusive=found.conclusive,
+    )
+
+
+def bisect_pins(
+    target: Target, old: Pins, new: Pins, means: Means, *, names: tuple[str, str]
+) -> Bisection:
+    """The smallest sets of package changes that cause the drift, and the release in each."""
+    bench_of = _Benches(target, means)
+    ends = Ends(old=old, new=new, besides=own_requirements())
+    question = {"old": dict(sorted(old.items())), "new": dict(sorted(new.items()))}
+    with bench_of.journal(question) as journal:
+        bench = bench_of(journal)
+        found = explain(
+            bench,
+            ends,
+            lambda change: _between(bench_of.uv, journal, change),
+            confirm=means.confirm,
+        )
+    return Bisection(
+        target=target.name,
+        device=target.device,
+        question=f"{names[0]} to {names[1]}, {len(ends.changes)} package changes",
+        until=means.until,
+        change_points=found.points,
+        causes=tuple(
+            tuple(sorted(map(as_change, cause.changes), key=lambda c: c.what))
+            for cause in found.causes
+        ),
+        probes=bench.probes(found.answers),
+        notes=found.notes,
+        conclusive=found.conclusive,
+    )
+
+
+def pins_at(date: str, requirements: Sequence[str], root: Path, means: Means) -> dict[str, str]:
+    """The pins to which ``requirements`` would have resolved on ``date`` (or ``today``).
+
+    Raises:
+        ResolutionError: they would not.
+    """
+    until = None if date == "today" else date
+    wish = Wish(requirements=tuple(requirements), until=until)
+    versions = means.uv(root).resolve(wish).versions
+    return {name: version for name, version in versions.items() if name != "goldtrace"}
+
+
+def plan_package(
+    target: Target, package: str, means: Means, *, first: str, last: str | None = None
+) -> Plan:
+    """What ``bisect_package`` would do, at most, for one change point."""
+    bench_of = _Benches(target, means)
+    with bench_of.journal({"package": package}) as journal:
+        versions = _candidates(bench_of, journal, package, first, last)
+    probes = 2 + (len(versions) - 2).bit_length() + (2 if means.confirm else 0)
+    return Plan(candidates=versions, probes=probes, bytes_each=size_of(Path(sys.prefix)))
+
+
+class _Benches:
+    """Makes the bench of one target: workspace, traces and journal below one directory."""
+
+    def __init__(self, target: Target, means: Means) -> None:
+        self.target = target
+        self.means = means
+        self.uv = means.uv(target.root)
+        self.today = todays_environment()
+
+    def journal(self, question: dict[str, Any]) -> Any:
+        """The journal of a question about this target, from today's environment."""
+        whole = {
+            **question,
+            "target": self.target.question(),
+            "python": sys.version,
+            "today": [*self.today.requirements, *self.today.pins],
+            "builds": self.means.builds,
+            "prereleases": self.means.prereleases,
+        }
+        return open_journal(self.means.directory / "journals", whole, fresh=self.means.fresh)
+
+    def __call__(self, journal: Journal) -> Bench:
+        means = self.means
+        workspace = Workspace(
+            means.directory, self.uv, keep=means.keep, editable=self.today.editable
+        )
+        return Bench(
+            target=self.target,
+            workspace=workspace,
+            traces=TraceCache(means.directory / "traces"),
+            journal=journal,
+            until=means.until,
+            jobs=means.jobs,
+            executor=means.executor,
+            ahead=means.ahead and means.jobs == 1 and means.executor is None,
+            progress=means.progress,
+        )
+
+    def release(self, package: str) -> Callable[[str], Wish]:
+        """Today's environment with another release of ``package``."""
+        pins = tuple(p for p in self.today.pins if not p.startswith(f"{package}=="))
+        return lambda version: Wish(
+            requirements=(*self.today.requirements, f"{package}=={version}"), preferred=pins
+        )
+
+
+def _candidates(
+    bench_of: _Benches, journal: Journal, package: str, first: str, last: str | None
+) -> tuple[str, ...]:
+    """The releases, from the journal where both ends were named: new ones can't come between."""
+    key = f"releases from {first} to {last}"
+    known = journal.get(key)
+    if known is None:
+        bench_of.means.progress(f"looking for releases of {package}")
+        known = list(releases(bench_of.uv, package, first=first, last=last))
+        if last is not None:
+            journal.add(key, known)
+    return tuple(known)
+
+
+def _between(uv: Uv, journal: Journal, change: PackageChange) -> tuple[str, ...]:
+    """The releases of a change from the old to the new one, also where it is a downgrade."""
+    if change.old is None or change.new is None:
+        return ()
+    key = f"releases within {change}"
+    known = journal.get(key)
+    if known is None:
+        low, high = sorted((change.old, change.new), key=Version)
+        known = list(releases(uv, change.package, first=low, last=high))
+        if Version(change.old) > Version(change.new):
+            known.reverse()
+        journal.add(key, known)
+    return tuple(known)
+
+
+def _held_against(target: Target, interpreter: Path, means: Means) -> RunResult:
+    means.progress(f"training {target.name} with today's packages")
+    result = RunResult(name=target.name, device=target.device)
+    try:
+        here = target.train(Path(sys.executable))
+        means.progress(f"training {target.name} with the others")
+        there = target.train(interpreter)
+    except GoldtraceError as error:
+        return replace(result, error=error, hint=error.hint)
+    return _compared(target, here, there, result)
+
+
+def _compared(target: Target, here: Trace, there: Trace, result: RunResult) -> RunResult:
+    spec = target.run if isinstance(target.run, RunSpec) else None
+    comparison = compare_traces(
+        here,
+        there,
+        tolerance=spec.tolerance if spec else {},
+        environment_changes=changes(here.header, there.header),
+    )
+    comparison = replace(comparison, equivalent_ulp=equivalent_noise(here, there, comparison))
+    return replace(
+        result,
+        platform=there.header.platform,
+        verdict=comparison.verdict,
+        exact=spec.exact if spec else False,
+        comparison=comparison,
+    )
+
+
+def _moved(today: Today, resolution: Resolution) -> tuple[Any, ...]:
+    had = dict(pin.split("==", 1) for pin in today.pins)
+    return tuple(
+        as_change(change)
+        for change in difference(had, resolution.versions)
+        # What today's environment has beside the wish isn't missed.
+        if change.new is not None
+    )
