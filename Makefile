@@ -108,8 +108,8 @@ test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelate
 	$(BIN)/pytest tests/packaging $(ARGS)
 
 # Every release is downloaded, trained with and removed: about a gigabyte a minute, an hour or two.
-.PHONY: test-releases
-test-releases: $(READY)  ## train under every torch from 2.4.0 on and hold the bisection against that
+.PHONY: bench-releases
+bench-releases: $(READY)  ## train under every torch from 2.4.0 on and hold the bisection against that
 	$(BIN)/python benchmarks/releases.py operators transformer resnet18-synthetic --workspace .cache/releases --out .cache/releases.json --page docs/reference/torch-releases.md
 
 .PHONY: bisect-torch
