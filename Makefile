@@ -103,6 +103,10 @@ bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/tape.py
 
+.PHONY: golden-repeat
+golden-repeat: $(READY)  ## check ten times in fresh processes while every core is busy
+	$(BIN)/python benchmarks/repeat.py
+
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
 	$(BIN)/pytest tests/packaging $(ARGS)

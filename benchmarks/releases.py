@@ -167,7 +167,7 @@ def page(document: dict[str, Any]) -> str:
         f"# What changed on the CPU between releases of {package}",
         "",
         (
-            f"Made by `make test-releases`: {len(versions)} releases, {versions[0]} to "
+            f"Made by `make bench-releases`: {len(versions)} releases, {versions[0]} to "
             f"{versions[-1]}, trained the same runs under the profile `cpu-portable` on one "
             "machine. All other packages were the same, but for those that a release asks for "
             "itself, such as its torchvision."
