@@ -159,7 +159,9 @@ def test_an_interrupt_keeps_the_old_golden_and_ends_the_child(project, goldtrace
     before = project.contents("tiny")
     project.declare("tiny", "training:sleeps")
     command = [sys.executable, "-m", "goldtrace.cli", "record", "--reason", "second"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    ) as process:
         asleep = project.root / "asleep"
         deadline = time.monotonic() + 60
         while not (asleep.exists() and asleep.read_text()) and time.monotonic() < deadline:
@@ -263,6 +265,11 @@ def test_a_command_without_torch_starts_without_it():
         "assert not {'torch', 'numpy'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def interruptible() -> None:
+    """Undo what a shell does to jobs in the background, such as this test-suite may be."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _lines(path):

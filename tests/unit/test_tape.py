@@ -324,6 +324,7 @@ def test_a_compiled_region_gives_the_bits_of_a_run_without_tape_and_is_one_call(
         assert "aten::convolution" not in ops(step)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.cpu.amp.autocast:FutureWarning")  # torch 2.4 itself
 def test_checkpointed_backward_is_recorded_as_backward():
     from torch.utils.checkpoint import checkpoint
 
