@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "goldtrace"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "torchvision", "torcheval", "numpy"}
-MAY_IMPORT_TORCH = {"recording", "reference"}
+MAY_IMPORT_TORCH = {"recording", "reference", "universal"}
 MAY_IMPORT_TORCH_IN_FUNCTIONS = MAY_IMPORT_TORCH | {"determinism"}
 
 

@@ -177,3 +177,11 @@ def test_on_a_real_machine_cpuid_takes_nothing_away() -> None:
 
     assert without_absent(cpuinfo, cpuid_words()) == cpuinfo
     assert processor().flags == cpuinfo.flags
+
+
+def test_the_universal_profile_pins_neither_threads_nor_instruction_sets() -> None:
+    environment = profile_for("universal", "cpu").environment()
+
+    assert not any(name.endswith("_THREADS") for name in environment)
+    assert "MKL_CBWR" not in environment
+    assert profile_for("universal", "cpu", cpu=GRACE).pins == profile_for("universal", "cpu").pins

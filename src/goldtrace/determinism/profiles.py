@@ -107,6 +107,22 @@ _TORCH = (
     ),
 )
 
+_SQUARE_ROOT = Pin(
+    name="torch.sqrt",
+    kind=PinKind.TORCH,
+    value="correctly rounded",
+    reason="MKL's vector sqrt differs by CPU even under MKL_CBWR=COMPATIBLE",
+    read_by=("torch",),
+)
+
+_UNIVERSAL = Pin(
+    name="goldtrace.universal",
+    kind=PinKind.TORCH,
+    value="float64",
+    reason="float64 between the float32 values that are kept hides the last bits of every kernel",
+    read_by=("torch",),
+)
+
 # The instruction sets that every x86-64 CPU with AVX2 has, so that all take the same kernels.
 _PORTABLE_X86 = (
     _env(
@@ -129,13 +145,7 @@ _PORTABLE_X86 = (
         "onednn",
     ),
     _env("OPENBLAS_CORETYPE", "Haswell", "matrix products of numpy are dispatched by CPU", "numpy"),
-    Pin(
-        name="torch.sqrt",
-        kind=PinKind.TORCH,
-        value="correctly rounded",
-        reason="MKL's vector sqrt differs by CPU even under MKL_CBWR=COMPATIBLE",
-        read_by=("torch",),
-    ),
+    _SQUARE_ROOT,
     Pin(
         name="torch.backends.cpu.get_cpu_capability()",
         kind=PinKind.EFFECT,
@@ -304,7 +314,7 @@ def _numpy(version: str | None, cpu: Processor) -> tuple[Pin, ...]:
     )
 
 
-PROFILES = ("cpu-portable", "cpu-native", "cuda")
+PROFILES = ("cpu-portable", "cpu-native", "universal", "cuda")
 """The names that ``profile_for`` knows."""
 
 
@@ -331,6 +341,9 @@ def profile_for(
         )
     if name == "cpu-native" and device != "cuda":
         pins = (*_PYTHON, *_TORCH, *_threads(thread_count()))
+        return Profile(name=name, device=device, pins=pins)
+    if name == "universal" and device != "cuda":
+        pins = (*_PYTHON, *_TORCH, _UNIVERSAL)
         return Profile(name=name, device=device, pins=pins)
     pins = (*_PYTHON, *_TORCH, *_threads(1))
     # On another architecture none of these variables means anything. The profile cpu-portable keeps

@@ -96,6 +96,18 @@ def _put_square_root(_torch: Any, _value: str) -> Restore:
     return square_root.restore_square_root
 
 
+def _read_universal(_torch: Any) -> str:
+    mode = sys.modules.get("goldtrace.universal")
+    return "float64" if mode is not None and mode.in_force() else "off"
+
+
+def _put_universal(_torch: Any, _value: str) -> Restore:
+    from goldtrace import universal
+
+    universal.begin()
+    return universal.end
+
+
 def _put_threads(torch: Any, value: str) -> Restore:
     before = torch.get_num_threads()
     torch.set_num_threads(int(value))
@@ -129,6 +141,7 @@ SWITCHES = {
     ),
     "torch.backends.cuda.cudnn_sdp_enabled": Switch(_read_cudnn_attention, _put_cudnn_attention),
     "torch.sqrt": Switch(_read_square_root, _put_square_root),
+    "goldtrace.universal": Switch(_read_universal, _put_universal),
     "torch.num_threads": Switch(lambda torch: str(torch.get_num_threads()), _put_threads),
 }
 """The switch behind each pin of the kinds ``TORCH`` and ``THREADS``."""

@@ -37,3 +37,15 @@ def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
         found=found,
         hint=f"reduce it first, for example {name}={name}.mean()",
     )
+
+
+def single(scalar: Scalar) -> Scalar:
+    """A float64 as float32: under the profile universal the rest is the kernels', not the run's."""
+    if scalar.dtype != "float64" or scalar.is_nan:
+        return scalar
+    return Scalar.of(torch.tensor(scalar.value, dtype=torch.float32).item(), "float32")
+
+
+def unchanged(scalar: Scalar) -> Scalar:
+    """The scalar as it is."""
+    return scalar

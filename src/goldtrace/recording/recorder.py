@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -15,7 +16,7 @@ from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
 from goldtrace.recording.digest import combine, digest_bytes
 from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests
-from goldtrace.recording.numbers import scalar_of
+from goldtrace.recording.numbers import scalar_of, unchanged
 from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 
 # Named arguments of step() that are no metric.
 _RESERVED = frozenset({"grad_norm"})
+
+
+_Method = TypeVar("_Method", bound="Callable[..., Any]")
+
+
+def _undisturbed(method: _Method) -> _Method:
+    """Recording looks at tensors as they are, whatever mode the training runs under."""
+
+    @functools.wraps(method)
+    def outside(*args: Any, **kwargs: Any) -> Any:
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - the public ones leave modes on
+            return method(*args, **kwargs)
+
+    return outside  # type: ignore[return-value]
 
 
 class GoldenRun:
@@ -47,6 +62,7 @@ class GoldenRun:
         config: Mapping[str, Any],
         header: Callable[[Mapping[str, Mapping[str, str]]], Header],
         tape: Tape | None = None,
+        rounding: Callable[[Scalar], Scalar] = unchanged,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -54,6 +70,7 @@ class GoldenRun:
         self.config = config
         self._header = header
         self._tape = tape or Tape((), root=Path.cwd())
+        self._rounding = rounding
         self._data: dict[str, Mapping[str, str]] = {}
         self._watched: Watched | None = None
         self._hooks: list[Any] = []
@@ -64,6 +81,7 @@ class GoldenRun:
         self._metrics: dict[str, Scalar] = {}
         self._trace: Trace | None = None
 
+    @_undisturbed
     def watch(
         self,
         *,
@@ -109,6 +127,7 @@ class GoldenRun:
         self._append(StepRecord(number=INITIAL_STEP), tensors, keep_tensors=True)
         self._tape.begin(0, watched.origins)
 
+    @_undisturbed
     def step(self, *, loss: Any = None, batch: Any = None, **scalars: Any) -> None:
         """Record one training step, after the optimizer and the scheduler have done theirs.
 
@@ -139,7 +158,9 @@ class GoldenRun:
             )
         record: dict[str, Any] = {
             "number": self._next,
-            "scalars": {name: scalar_of(name, v, where=where) for name, v in given.items()},
+            "scalars": {
+                name: self._rounding(scalar_of(name, v, where=where)) for name, v in given.items()
+            },
         }
         ladder: dict[Rung, str] = {}
         if batch is not None:
@@ -149,7 +170,8 @@ class GoldenRun:
         tensors: dict[Rung, Mapping[str, str]] = {}
         if self._watched is not None:
             gradients, record["hyperparameters"] = self._take_gradients(self._watched)
-            record["grad_norm"] = gradients.norm
+            norm = gradients.norm
+            record["grad_norm"] = None if norm is None else self._rounding(norm)
             tensors = {
                 Rung.GRADIENTS: gradients.tensors,
                 Rung.OPTIMIZER: self._watched.optimizer_state(),
@@ -161,6 +183,7 @@ class GoldenRun:
         self._next += 1
         self._tape.begin(self._next, self._watched.origins if self._watched is not None else dict)
 
+    @_undisturbed
     def metric(self, **values: Any) -> None:
         """Record figures of the whole run, such as an accuracy, after the last step.
 
@@ -172,13 +195,16 @@ class GoldenRun:
         for name, value in values.items():
             if name in self._metrics:
                 raise RecordingError(f"metric {name!r} was recorded before", where=self.name)
-            self._metrics[name] = scalar_of(name, value, where=f"{self.name}, metrics")
+            self._metrics[name] = self._rounding(
+                scalar_of(name, value, where=f"{self.name}, metrics")
+            )
 
     def data(self, name: str, files: Mapping[str, str]) -> None:
         """Enter a data set into the trace: the SHA-256 of each of its files."""
         self._require_running("data")
         self._data[name] = dict(files)
 
+    @_undisturbed
     def finish(self) -> Trace:
         """End the recording and return the trace; a second call returns the same one.
 

@@ -11,6 +11,7 @@ from goldtrace.determinism import pinned, seed_everything
 from goldtrace.environment import platform_key, probe_environment, require_platform, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
+from goldtrace.recording.numbers import single, unchanged
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
 
@@ -65,6 +66,7 @@ def recording(
             config=spec.config,
             header=header,
             tape=Tape(spec.tape, root=root.absolute(), observe=observe),
+            rounding=single if in_force.pins.get("goldtrace.universal") else unchanged,
         )
         try:
             yield run
