@@ -126,6 +126,12 @@ def calibrate_only(
             found=describe_divergence(first) if first is not None else "no golden",
             hint=f"goldtrace record {spec.name} --device {device} --reason '…'",
         )
+    if not any(step.sketches for step in golden.trace.steps):
+        raise GoldenError(
+            "the golden holds no sketches of its weights, so it can't be calibrated as it is",
+            where=f"{spec.name} on {trace.header.platform}",
+            hint=f"goldtrace record {spec.name} --device {device} --reason '…'",
+        )
     calibration = calibrate(golden.trace, spec, device, root=root, seconds=seconds, counted=counted)
     entry = LedgerEntry(when=_now(), who=_identity(root), reason=reason, moved="calibrated")
     plan = store.plan(
