@@ -107,6 +107,10 @@ bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 golden-repeat: $(READY)  ## check ten times in fresh processes while every core is busy
 	$(BIN)/python benchmarks/repeat.py
 
+.PHONY: bench-separation
+bench-separation: $(READY)  ## does one threshold tell rounding from behaviour? (about 15 minutes)
+	$(BIN)/python benchmarks/separation.py $(ARGS)
+
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
 	$(BIN)/pytest tests/packaging $(ARGS)

@@ -21,6 +21,7 @@ from goldtrace.model.codec import decode_trace, read_files
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from goldtrace.model.noise import Noise
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
 
@@ -44,13 +45,14 @@ def launch(
     interpreter: str = sys.executable,
     environment: Mapping[str, str] | None = None,
     capture: Capture | None = None,
+    noise: Noise | None = None,
 ) -> Trace:
     """Train ``spec`` on ``device`` in a new process under ``interpreter`` and return its trace.
 
     The child works in ``root``, which is also first on its import path. ``environment`` is added
     to this process's, and the profile's pins to that. ``capture`` asks for the actual
-    tensors of one call of an operator. An interrupt of this process ends the child
-    and its data loader workers.
+    tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration. An
+    interrupt of this process ends the child and its data loader workers.
 
     Raises:
         PlatformUnsupportedError: the profile does not cover this machine; nothing was started.
@@ -69,6 +71,7 @@ def launch(
             "capture": None
             if capture is None
             else {"place": capture.place, "folder": str(capture.folder.absolute())},
+            "noise": None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
         }
         spec_file = out / "spec.json"
         spec_file.write_text(json.dumps(request), encoding="utf-8")

@@ -53,6 +53,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Run golden tests in this process, for a debugger; the pins must stand already.",
     )
+    group.addoption(
+        "--golden-no-calibrate",
+        action="store_false",
+        dest="golden_calibrate",
+        default=True,
+        help="Write goldens without measuring how they amplify rounding noise.",
+    )
+    group.addoption(
+        "--golden-nearest",
+        action="store_true",
+        help="Where a platform has no golden, take the calibrated one of another platform.",
+    )
     for name, metavar, text in (
         ("golden_dir", "DIR", "Where the goldens are (default: golden)."),
         ("golden_device", "DEVICES", "cpu (the default), cuda, or cpu,cuda."),
@@ -69,6 +81,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options against each other, and begin."""
     config.addinivalue_line("markers", _MARKER)
     option = config.option
+    if option.golden_nearest and (option.golden_strict or config.getini("golden_strict")):
+        raise pytest.UsageError(
+            "--golden-nearest takes another platform's golden, which --golden-strict refuses"
+        )
     if option.golden_update is not None:
         if option.golden_in_process:
             raise pytest.UsageError(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import enum
-import getpass
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from goldtrace.compare import compare_traces
+from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.diagnose import diagnose
 from goldtrace.environment import changes
 from goldtrace.errors import (
@@ -20,26 +19,23 @@ from goldtrace.errors import (
     DeviceUnavailableError,
     GoldenError,
     GoldtraceError,
-    NotRepeatableError,
     PlatformUnsupportedError,
     UsageError,
 )
 from goldtrace.launch import launch
-from goldtrace.model.codec import encode_trace
+from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
-from goldtrace.report.terminal import describe_divergence
 from goldtrace.store.declared import discover, load_run
 from goldtrace.store.failures import FailureStore
-from goldtrace.store.golden import Certificate
-from goldtrace.store.ledger import LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.trace import Trace
-    from goldtrace.store.golden import GoldenStore, Plan, PlanAction
+    from goldtrace.store.golden import Golden, GoldenStore
 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""
@@ -66,17 +62,6 @@ class UpdateMode(enum.Enum):
         if absent:
             return self in (UpdateMode.MISSING, UpdateMode.DEFAULT)
         return not result.passed and self in (UpdateMode.FAILING, UpdateMode.DEFAULT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """One golden that was written, or found to be unchanged."""
-
-    name: str
-    platform: str
-    action: PlanAction
-    moved: str
-    processes: int
 
 
 def select(
@@ -119,14 +104,21 @@ def run_named(golden_dir: Path, name: str, store: GoldenStore, device: str) -> R
     return RunSpec(name=name, entry=origin, kind=RunKind.TEST)
 
 
-def judge(spec: RunSpec, trace: Trace, store: GoldenStore) -> RunResult:
-    """Hold a trace against the stored golden of its run and platform."""
+def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = False) -> RunResult:
+    """Hold a trace against the stored golden of its run and platform.
+
+    ``nearest`` takes a calibrated golden of another platform where there is none of this one.
+    """
     header = trace.header
     result = RunResult(
         name=spec.name, device=header.device, platform=header.platform, exact=spec.exact
     )
+    reference: tuple[str, ...] = ()
     try:
         golden = store.load(spec.name, header.platform)
+        if golden is None and nearest:
+            golden = nearest_golden(spec.name, header.device, store)
+            reference = _why_nearest(golden, header.platform)
     except GoldenError as error:
         return replace(result, verdict=Verdict.INCOMPARABLE, error=error, hint=error.hint)
     if golden is None:
@@ -137,21 +129,41 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore) -> RunResult:
             result,
             verdict=verdict,
             comparison=Comparison(verdict=verdict, notes=(note,)),
-            hint=_record_command(spec, header.device),
+            hint=record_command(spec, header.device),
         )
-    comparison = compare_traces(
+    compare = partial(
+        compare_traces,
         golden.trace,
         trace,
         tolerance=spec.tolerance,
         environment_changes=changes(golden.trace.header, header),
+        calibration=golden.calibration,
+        rounding_ulp=spec.rounding_ulp if spec.rounding_ulp is not None else ROUNDING_ULP,
     )
+    comparison = compare()
+    diagnosis = diagnose(golden.trace, trace, comparison)
+    evidence = operator_evidence(diagnosis)
+    if golden.calibration is not None and evidence is not None:
+        comparison = compare(operator_class=evidence)
     return replace(
         result,
         verdict=comparison.verdict,
-        comparison=comparison,
-        diagnosis=diagnose(golden.trace, trace, comparison),
-        hint=_record_command(spec, header.device),
+        comparison=replace(comparison, notes=(*reference, *comparison.notes)),
+        diagnosis=diagnosis,
+        hint=record_command(spec, header.device),
     )
+
+
+def operator_evidence(diagnosis: Diagnosis | None) -> Cause | None:
+    """What the first operators that differ say of the whole: rounding only if all of them do.
+
+    That operators were added or removed says nothing of what they compute together.
+    """
+    causes = [culprit.cause for culprit in diagnosis.culprits] if diagnosis is not None else []
+    telling = [cause for cause in causes if cause is not Cause.PROGRAM]
+    if len(telling) < len(causes):
+        telling = [cause for cause in telling if cause is not Cause.ROUNDING]
+    return next((c for c in telling if c is not Cause.ROUNDING), next(iter(telling), None))
 
 
 def incomparable(spec: RunSpec, device: str, error: PlatformUnsupportedError) -> RunResult:
@@ -175,7 +187,30 @@ def remember(result: RunResult, trace: Trace, store: GoldenStore) -> None:
         failures.keep(trace)
 
 
-def check_declared(spec: RunSpec, device: str, *, store: GoldenStore, root: Path) -> RunResult:
+def nearest_golden(run: str, device: str, store: GoldenStore) -> Golden | None:
+    """A calibrated golden of another platform of the same kind of device, the first by name.
+
+    Between a CPU and a GPU, random numbers differ: nothing could be told from such a comparison.
+    """
+    for platform in store.platforms(run):
+        golden = store.load(run, platform)
+        if golden is not None and golden.calibration and golden.trace.header.device == device:
+            return golden
+    return None
+
+
+def _why_nearest(golden: Golden | None, platform: str) -> tuple[str, ...]:
+    if golden is None:
+        return ()
+    other = golden.trace.header.platform
+    return (
+        f"there is no golden for {platform}: held against {other}, the nearest that is calibrated",
+    )
+
+
+def check_declared(
+    spec: RunSpec, device: str, *, store: GoldenStore, root: Path, nearest: bool = False
+) -> RunResult:
     """Train a declared run in a fresh interpreter and judge its trace.
 
     A run whose data or device is absent comes back as skipped, one whose profile does not cover
@@ -190,7 +225,7 @@ def check_declared(spec: RunSpec, device: str, *, store: GoldenStore, root: Path
         )
     except PlatformUnsupportedError as error:
         return incomparable(spec, device, error)
-    result = judge(spec, trace, store)
+    result = judge(spec, trace, store, nearest=nearest)
     remember(result, trace, store)
     return replace(result, seconds=time.monotonic() - began)
 
@@ -201,6 +236,7 @@ def check(
     store: GoldenStore,
     root: Path,
     jobs: int = 1,
+    nearest: bool = False,
     progress: Progress = lambda _: None,
 ) -> list[RunResult]:
     """Check several runs, ``jobs`` side by side; an error becomes part of the run's result."""
@@ -209,7 +245,7 @@ def check(
         spec, device = run
         progress(f"{spec.name} on {device}")
         try:
-            return check_declared(spec, device, store=store, root=root)
+            return check_declared(spec, device, store=store, root=root, nearest=nearest)
         except GoldtraceError as error:
             return RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
 
@@ -217,133 +253,8 @@ def check(
         return list(pool.map(one, runs))
 
 
-def record(
-    spec: RunSpec,
-    device: str,
-    *,
-    store: GoldenStore,
-    root: Path,
-    reason: str,
-    repeat: int = 2,
-    dry_run: bool = False,
-    progress: Progress = lambda _: None,
-) -> Recorded:
-    """Train ``repeat`` times in fresh processes and write the golden if they agree bit for bit.
-
-    ``dry_run`` does everything but the writing.
-
-    Raises:
-        NotRepeatableError: they don't; nothing is written.
-        GoldtraceError: a run failed; nothing is written.
-    """
-    traces = []
-    for attempt in range(repeat):
-        progress(f"{spec.name} on {device}: process {attempt + 1} of {repeat}")
-        traces.append(launch(spec, device, root=root))
-    return certify_and_store(traces, store=store, root=root, reason=reason, dry_run=dry_run)
-
-
-def certify_and_store(
-    traces: Sequence[Trace], *, store: GoldenStore, root: Path, reason: str, dry_run: bool = False
-) -> Recorded:
-    """Write a golden from traces of fresh processes, which must agree bit for bit.
-
-    Raises:
-        NotRepeatableError: two traces differ, or there is only one; nothing is written.
-    """
-    plan = plan_update(traces, store=store, root=root, reason=reason)
-    if not dry_run:
-        store.apply(plan)
-    header = traces[0].header
-    return Recorded(
-        name=header.run,
-        platform=header.platform,
-        action=plan.action,
-        moved=plan.entry.moved,
-        processes=len(traces),
-    )
-
-
-def plan_update(traces: Sequence[Trace], *, store: GoldenStore, root: Path, reason: str) -> Plan:
-    """What ``certify_and_store`` would write."""
-    trace = traces[0]
-    certificate = certify(traces)
-    try:
-        old = store.load(trace.header.run, trace.header.platform)
-        moved = _movement(old.trace, trace) if old is not None else "first golden of this platform"
-        changed = changes(old.trace.header, trace.header) if old is not None else ()
-    except GoldenError as error:
-        # A damaged golden is what people re-record; the ledger says that it was.
-        moved, changed = f"the previous golden was unusable: {error.what}", ()
-    entry = LedgerEntry(
-        when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        who=_identity(root),
-        reason=reason,
-        environment_changes=changed,
-        moved=moved,
-    )
-    return store.plan(trace, certificate=certificate, entry=entry)
-
-
-def certify(traces: Sequence[Trace]) -> Certificate:
-    """The certificate that fresh processes agreed bit for bit.
-
-    Raises:
-        NotRepeatableError: they didn't, or there is only one.
-    """
-    first, *rest = traces
-    if not rest:
-        raise NotRepeatableError(
-            "one process certifies nothing", where=first.header.run, expected="two or more"
-        )
-    expected = encode_trace(first)
-    for number, other in enumerate(rest, start=2):
-        found = encode_trace(other)
-        if found == expected:
-            continue
-        comparison = compare_traces(first, other, tolerance={})
-        differing = [name for name in expected if found.get(name) != expected[name]]
-        raise NotRepeatableError(
-            f"process {number} did not repeat the bits of process 1; nothing was written",
-            where=f"{first.header.run} on {first.header.device}",
-            expected="the same trace from every fresh process",
-            found=describe_divergence(comparison.first)
-            if comparison.first
-            else f"other bytes in {', '.join(differing)}",
-            hint="look for generators without a seed, the clock, or files that change",
-        )
-    return Certificate.of(first, processes=len(traces))
-
-
-def _movement(old: Trace, new: Trace) -> str:
-    comparison = compare_traces(old, new, tolerance={})
-    if comparison.first is None:
-        return "unchanged"
-    return describe_divergence(comparison.first)
-
-
-def _record_command(spec: RunSpec, device: str) -> str:
+def record_command(spec: RunSpec, device: str) -> str:
+    """What to type to write the golden of a run."""
     if spec.kind is spec.kind.TEST:
         return f"pytest '{spec.entry}' --golden-update --golden-device {device}"
     return f"goldtrace record {spec.name} --device {device} --reason '…'"
-
-
-def _identity(root: Path) -> str:
-    """Who is recording: the git identity, or the user's name."""
-    values = []
-    for key in ("user.name", "user.email"):
-        try:
-            shown = subprocess.run(  # noqa: S603 - fixed words
-                ["git", "config", key],  # noqa: S607 - the git that the user uses
-                cwd=root,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except OSError:
-            break
-        values.append(shown.stdout.strip())
-    name, email = (*values, "", "")[:2]
-    if name and email:
-        return f"{name} <{email}>"
-    return name or email or getpass.getuser()

@@ -6,7 +6,10 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from goldtrace.model.calibration import Calibration, Response
+from goldtrace.model.codec import encode_trace, trace_digest
 from goldtrace.model.environment import Environment, Revision
+from goldtrace.model.noise import Noise
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.tape import Call, Phase, Statistics, TapedStep, Value
 from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
@@ -116,7 +119,19 @@ def entry(reason: str = "because") -> LedgerEntry:
 
 def plan(store: GoldenStore, recorded: Trace, *, reason: str = "because", n: int = 2) -> Plan:
     certificate = Certificate.of(recorded, processes=n)
-    return store.plan(recorded, certificate=certificate, entry=entry(reason))
+    measured = calibration(recorded) if recorded.tape else None
+    return store.plan(recorded, certificate=certificate, entry=entry(reason), calibration=measured)
+
+
+def calibration(recorded: Trace) -> Calibration:
+    return Calibration(
+        golden=trace_digest(encode_trace(recorded)),
+        noises=(Noise(ulp=1.0, seed=1), Noise(ulp=64.0, seed=2)),
+        scalars={"loss": {0: Response(1e-7, 6e-6), 1: Response(0.0, float("inf"))}},
+        metrics={"accuracy": Response(0.0, 0.125)},
+        tensors={Rung.WEIGHTS: {0: {"layer.weight": Response(1e-8, 1e-6)}}},
+        horizons={"loss": 0, "weights": 0},
+    )
 
 
 def record(store: GoldenStore, recorded: Trace, *, reason: str = "because", n: int = 2) -> Plan:

@@ -85,6 +85,7 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "exact": False,
         "passed": False,
         "equivalent_ulp": None,
+        "equivalents": [],
         "first_divergence": {
             "step": 3,
             "rung": "lr",

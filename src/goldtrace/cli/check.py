@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
-from goldtrace.errors import ExitCode
+from goldtrace.errors import ExitCode, UsageError
 from goldtrace.model.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="a run whose data or device is absent fails too"
     )
+    parser.add_argument(
+        "--nearest",
+        action="store_true",
+        help="where this platform has no golden, take the calibrated one of another platform",
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,12 +52,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import check, select
 
+    if arguments.nearest and arguments.strict:
+        raise UsageError("--strict allows no other platform's golden", found="--nearest")
     runs = select(arguments.golden_dir, arguments.runs, arguments.device)
     results = check(
         runs,
         store=GoldenStore(arguments.golden_dir),
         root=options.root_of(arguments.golden_dir),
         jobs=arguments.jobs,
+        nearest=arguments.nearest,
         progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
     )
     for result in results:

@@ -17,6 +17,11 @@ from goldtrace.errors import (
 if TYPE_CHECKING:
     import argparse
 
+if TYPE_CHECKING:
+    from goldtrace.accepting import Recorded
+    from goldtrace.model.spec import RunSpec
+    from goldtrace.store.golden import GoldenStore
+
 
 def add_to(commands: Any) -> None:
     """Declare the subcommand."""
@@ -37,6 +42,18 @@ def add_to(commands: Any) -> None:
         metavar="N",
         help="fresh processes that must agree (default: 2)",
     )
+    calibration = parser.add_mutually_exclusive_group()
+    calibration.add_argument(
+        "--no-calibrate",
+        action="store_false",
+        dest="calibrate",
+        help="don't measure how the run amplifies rounding noise: bits that differ are drift",
+    )
+    calibration.add_argument(
+        "--calibrate-only",
+        action="store_true",
+        help="measure the goldens that are there, and leave their traces as they are",
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="train and show the plan, write nothing"
     )
@@ -51,8 +68,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     4 when a run was left out because its data or device is absent.
     """
+    from goldtrace.accepting import describe_calibration
+    from goldtrace.calibrating import advice
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow import record, select
+    from goldtrace.workflow import select
 
     if not arguments.reason.strip():
         raise UsageError("an empty reason", expected="--reason 'why the golden moves'")
@@ -66,16 +85,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     rows, status = [], ExitCode.PASS
     for spec, device in select(arguments.golden_dir, arguments.runs, arguments.device):
         try:
-            recorded = record(
-                spec,
-                device,
-                store=store,
-                root=options.root_of(arguments.golden_dir),
-                reason=arguments.reason,
-                repeat=arguments.repeat,
-                dry_run=arguments.dry_run,
-                progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
-            )
+            recorded = _record(spec, device, store, arguments)
         except (DataUnavailableError, DeviceUnavailableError) as error:
             # What is absent here doesn't keep the others from being recorded.
             print(f"{spec.name}  {device}  skipped: {error}")
@@ -86,6 +96,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             f"{recorded.name}  {recorded.platform}  {would}{recorded.action.value}  "
             f"({recorded.processes} processes agree)  {recorded.moved}"
         )
+        print(f"  {describe_calibration(recorded)}")
+        if recorded.calibration is not None:
+            warning = advice(recorded.calibration, recorded.trace)
+            if warning is not None:
+                print(f"warning: {recorded.name}: {warning}", file=sys.stderr)
         rows.append(recorded)
     document = {
         "schema": 1,
@@ -96,12 +111,40 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 "action": row.action.value,
                 "moved": row.moved,
                 "processes": row.processes,
+                "horizon": row.calibration.horizon if row.calibration else None,
+                "uncalibrated": row.uncalibrated,
             }
             for row in rows
         ],
     }
     options.write_json(arguments.json, document)
     return status
+
+
+def _record(
+    spec: RunSpec, device: str, store: GoldenStore, arguments: argparse.Namespace
+) -> Recorded:
+    from goldtrace.accepting import calibrate_only, record
+    from goldtrace.cli.progress import announce, counting
+
+    common: dict[str, Any] = {
+        "store": store,
+        "root": options.root_of(arguments.golden_dir),
+        "reason": arguments.reason,
+        "dry_run": arguments.dry_run,
+        "progress": announce,
+    }
+    with counting(f"{spec.name} on {device}") as counted:
+        if arguments.calibrate_only:
+            return calibrate_only(spec, device, counted=counted, **common)
+        return record(
+            spec,
+            device,
+            repeat=arguments.repeat,
+            calibrated=arguments.calibrate,
+            counted=counted,
+            **common,
+        )
 
 
 def in_ci() -> bool:

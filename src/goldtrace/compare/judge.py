@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from goldtrace.compare.align import align_names, align_steps
 from goldtrace.compare.digests import Ladder, compare_digests
+from goldtrace.compare.explain import Explained
 from goldtrace.compare.notes import nan_notes, platform_note, tolerance_notes
 from goldtrace.compare.rules import GRAD_NORM, read_rules
 from goldtrace.compare.scalars import Where, compare_scalars
+from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Comparison, Rung, Verdict
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from goldtrace.compare.align import StepPair
     from goldtrace.compare.rules import Rules
+    from goldtrace.model.calibration import Calibration
     from goldtrace.model.scalar import Scalar
     from goldtrace.model.tolerance import Tolerance
     from goldtrace.model.trace import End, StepRecord, Trace
@@ -36,16 +39,23 @@ def compare_traces(
     *,
     tolerance: Mapping[str, Tolerance],
     environment_changes: tuple[Change, ...] = (),
+    calibration: Calibration | None = None,
+    rounding_ulp: float = ROUNDING_ULP,
+    operator_class: str | None = None,
 ) -> Comparison:
     """Hold ``current`` against ``golden``.
 
     ``identical`` needs every bit of every recorded quantity; ``rounding`` needs every difference
-    to be within an explicit tolerance, or in floating-point state while a tolerance names a
-    metric; anything else is ``drift``. Traces that share no recorded quantity of a training step
-    are ``incomparable``.
+    to be within an explicit tolerance, or to be explained by the golden's ``calibration`` as at
+    most ``rounding_ulp`` of noise; anything else is ``drift``. Without a calibration,
+    floating-point state may differ while a tolerance names a metric. Traces that share no
+    recorded quantity of a training step are ``incomparable``.
+
+    ``operator_class`` is what the tape tells of the first operator that diverges (``rounding``,
+    ``precision``, ``argument``, …); its evidence overrules the calibration's.
     """
     pairs = align_steps(golden, current)
-    rules = read_rules(tolerance, golden, current)
+    rules = read_rules(tolerance, golden, current, calibrated=calibration is not None)
     ladder = Ladder.of(pairs)
     found = [*_missing_steps(pairs)]
     for pair in pairs:
@@ -55,8 +65,19 @@ def compare_traces(
             found += _grad_norm(pair.golden, pair.current, rules)
     found += _end(golden.end, current.end, rules)
     found.sort(key=_cause)
+    explained = Explained.of(
+        found,
+        golden,
+        current,
+        calibration=calibration,
+        rules=rules,
+        rounding_ulp=rounding_ulp,
+        operator_class=operator_class,
+    )
+    found = list(explained.divergences)
     kept = _bounded(found)
     notes = [
+        *explained.notes,
         *nan_notes(golden, current),
         *platform_note(golden.header, current.header),
         *tolerance_notes(rules),
@@ -82,6 +103,8 @@ def compare_traces(
         divergences=tuple(kept),
         environment_changes=environment_changes,
         steps_compared=len(shared),
+        equivalent_ulp=explained.ulp,
+        equivalents=explained.equivalents,
         notes=tuple(notes),
     )
 

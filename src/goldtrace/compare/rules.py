@@ -59,8 +59,14 @@ class Rules:
         return self.judged_by_metrics and rung in FLOATING_STATE
 
 
-def read_rules(tolerance: Mapping[str, Tolerance], golden: Trace, current: Trace) -> Rules:
-    """The rules for two traces; a tolerance that reaches nothing loosens nothing."""
+def read_rules(
+    tolerance: Mapping[str, Tolerance], golden: Trace, current: Trace, *, calibrated: bool = False
+) -> Rules:
+    """The rules for two traces; a tolerance that reaches nothing loosens nothing.
+
+    What no tolerance names is judged by the calibration of a ``calibrated`` golden, and is not
+    excused because metrics have tolerances.
+    """
     metrics = _metrics(golden) & _metrics(current)
     hyperparameters = _hyperparameters(golden) | _hyperparameters(current)
     reachable = metrics | {r for name in hyperparameters for r in _names_reaching(name)}
@@ -69,7 +75,7 @@ def read_rules(tolerance: Mapping[str, Tolerance], golden: Trace, current: Trace
         metrics.add(ANY_METRIC)
     return Rules(
         tolerance=tolerance,
-        judged_by_metrics=bool(metrics & tolerance.keys()),
+        judged_by_metrics=bool(metrics & tolerance.keys()) and not calibrated,
         unused=tuple(sorted(tolerance.keys() - reachable)),
     )
 

@@ -27,8 +27,9 @@ from goldtrace.isolation.messages import (
     send,
 )
 from goldtrace.isolation.options import unpack
-from goldtrace.isolation.role import OUT
+from goldtrace.isolation.role import NOISE, OUT
 from goldtrace.lifeline import end_with
+from goldtrace.model.noise import Noise
 
 if TYPE_CHECKING:
     import warnings
@@ -129,6 +130,8 @@ class _Server:
         item = self._items[request.item]
         session.testsfailed = request.failures
         self._config.stash[OUT] = request.out
+        noise = request.noise
+        self._config.stash[NOISE] = Noise(**noise) if noise is not None else None
         try:
             item.config.hook.pytest_runtest_protocol(
                 item=item, nextitem=stand_in(item, request.following)

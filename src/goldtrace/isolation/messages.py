@@ -36,13 +36,14 @@ class Run:
     """Run one item; ``following`` is the chain of the session's next item, ``None`` at its end.
 
     ``failures`` is how many tests of the session have failed so far, for ``--maxfail``; the trace
-    is left in the directory ``out``.
+    is left in the directory ``out``; ``noise`` perturbs its gradients (the fields of ``Noise``).
     """
 
     item: str
     following: Sequence[str] | None
     failures: int
     out: str
+    noise: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

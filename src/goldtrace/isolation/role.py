@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from goldtrace.model.noise import Noise
 
 OUT = pytest.StashKey[str]()
 """In the stash of a child's config: the directory that the running item leaves its trace in."""
+
+NOISE: pytest.StashKey[Noise | None] = pytest.StashKey()
+"""In the stash of a child's config: the noise in the gradients of the running item."""
 
 
 def is_isolated(config: pytest.Config) -> bool:

@@ -8,7 +8,9 @@ line a step, the initial record first and the end last. A line begins with what 
 * hyper-parameters and RNG digests that are the same as on the line before are left out, learning
   rates excepted; ``null`` says that one has gone;
 * the digests of single tensors come by name where a rung is listed for the first time, and as a
-  list in the order of these sorted names when it is listed again.
+  list in the order of these sorted names when it is listed again;
+* the sketches of a rung are one text of base64: little-endian float32, in the order of the sorted
+  names, which are listed only where they are not the ones that were listed last.
 
 ``tape.jsonl.gz``, where steps were taped, is for machines only; see ``tape_codec``.
 

@@ -28,7 +28,9 @@ class RunSpec:
     """One short deterministic training, as its author declared it.
 
     ``tolerance`` maps the name of a metric, or ``*`` for all metrics without one, to its
-    tolerance. ``tape`` lists the numbers of the steps whose operators are recorded.
+    tolerance; ``rounding_ulp`` is the largest equivalent noise that counts as rounding, ``None``
+    for goldtrace's own threshold. ``tape`` lists the numbers of the steps whose operators are
+    recorded.
     """
 
     name: str
@@ -41,6 +43,7 @@ class RunSpec:
     warn_only: bool = False
     exact: bool = False
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
+    rounding_ulp: float | None = None
     tape: tuple[int, ...] = (0, 10)
 
     def settings(self) -> dict[str, Any]:
@@ -74,6 +77,7 @@ class RunSpec:
                 name: {"rtol": tolerance.rtol, "atol": tolerance.atol}
                 for name, tolerance in self.tolerance.items()
             },
+            "rounding_ulp": self.rounding_ulp,
             "tape": list(self.tape),
         }
 

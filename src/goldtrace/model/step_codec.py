@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldenError, RecordingError
-from goldtrace.model import fields
+from goldtrace.model import fields, sketches
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.sealed import RESTORE, wrong_type
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord
@@ -22,8 +22,7 @@ _NOTHING = StepRecord(number=INITIAL_STEP - 1)
 _RATE = "lr"
 """The last part of the name of a learning rate, which is written at every step."""
 
-_Names = dict[Rung, list[str]]
-"""The names of the tensors of each rung, as they were last listed."""
+_Names = sketches.Names
 
 
 def encode_lines(trace: Trace) -> Iterator[dict[str, Any]]:
@@ -98,6 +97,10 @@ def _encode_step(step: StepRecord, before: StepRecord, names: _Names) -> dict[st
             rung: _encode_tensors(tensors, Rung(rung), names)
             for rung, tensors in fields.sort_rungs(step.tensors).items()
         },
+        "sketches": {
+            rung: sketches.encode(named, Rung(rung), names)
+            for rung, named in fields.sort_rungs(step.sketches).items()
+        },
     }
     optional = ("grad_norm", "samples")
     absent = {key for key in line if line[key] == {} or (key in optional and line[key] is None)}
@@ -113,6 +116,7 @@ def _decode_step(
     hyper = get("hyper", fields.mapping(fields.optional(_decode_value)), {})
     rng = get("rng", fields.mapping(fields.optional(fields.text)), {})
     tensors = get("tensors", fields.by_rung(_anything), {})
+    sketched = get("sketches", fields.by_rung(_anything), {})
     number = fields.required(line, "step", fields.integer, where)
     if number <= before.number:
         raise wrong_type("step", f"a number above {before.number}", number, where=where)
@@ -126,6 +130,9 @@ def _decode_step(
         samples=get("samples", fields.optional(fields.text), None),
         tensors={
             rung: _decode_tensors(value, rung, names, where) for rung, value in tensors.items()
+        },
+        sketches={
+            rung: sketches.decode(value, rung, names, where) for rung, value in sketched.items()
         },
     )
 

@@ -19,6 +19,14 @@ SCHEMA = 1
 INITIAL_STEP = -1
 """The number of the record that holds the state before the first step."""
 
+Sketch = tuple[float, ...]
+"""A count sketch: float32 values whose sum of squares estimates a tensor's squared norm."""
+
+
+def is_sketched(step: int) -> bool:
+    """Whether tensors are sketched at a step: 0, 1, 2, 4, 8 and every further power of two."""
+    return step & (step - 1) == 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
@@ -54,6 +62,9 @@ class StepRecord:
     a stream after the step; ``ladder`` one 128-bit digest a rung; ``samples`` the digest of the
     batch's samples regardless of their order; ``tensors`` the digests of single tensors by rung,
     at the initial, the first and the last step (for ``Rung.STRUCTURE`` a description instead).
+    ``sketches`` are of the weights and buffers in the initial record, and afterwards, at the steps
+    that ``is_sketched`` names, of how far each has moved since. They estimate differences, and
+    are no evidence of equality: that is what digests are for.
     """
 
     number: int
@@ -64,6 +75,7 @@ class StepRecord:
     rng: Mapping[str, str] = field(default_factory=dict)
     samples: str | None = None
     tensors: Mapping[Rung, Mapping[str, str]] = field(default_factory=dict)
+    sketches: Mapping[Rung, Mapping[str, Sketch]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

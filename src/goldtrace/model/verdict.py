@@ -79,10 +79,24 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Equivalent:
+    """The noise in the gradients that would explain how far a quantity is from the golden's.
+
+    ``quantity`` is ``weights``, ``buffers``, ``initial weights`` or the name of a number;
+    ``step`` is where the noise is largest, ``None`` at the end of the run.
+    """
+
+    quantity: str
+    ulp: float
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A trace held against a golden: the verdict and the evidence for it.
 
-    ``divergences`` are in causal order: by step, then by rung.
+    ``divergences`` are in causal order: by step, then by rung. ``equivalents`` are those of a
+    calibrated golden, the largest first, whose noise is ``equivalent_ulp``.
     """
 
     verdict: Verdict
@@ -90,6 +104,7 @@ class Comparison:
     environment_changes: tuple[Change, ...] = ()
     steps_compared: int = 0
     equivalent_ulp: float | None = None
+    equivalents: tuple[Equivalent, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

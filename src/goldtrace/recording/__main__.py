@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
+from goldtrace.model.noise import Noise
 from goldtrace.model.spec import RunSpec
 from goldtrace.recording.capture import capturing
 from goldtrace.recording.session import recording
@@ -31,11 +32,13 @@ def main(spec_file: Path, out: Path) -> None:
     request = json.loads(spec_file.read_text(encoding="utf-8"))
     end_with(request["parent"])
     spec = RunSpec.from_json(request["spec"])
+    noise = Noise(**request["noise"]) if request["noise"] is not None else None
+    root = Path(request["root"])
     try:
         wanted = request.get("capture")
         observe = None if wanted is None else capturing(wanted["place"], Path(wanted["folder"]))
-        root = Path(request["root"])
-        with recording(spec, request["device"], root=root, observe=observe) as run:
+        device = request["device"]
+        with recording(spec, device, root=root, observe=observe, noise=noise) as run:
             _call(import_entry(spec), run)
             files = encode_trace(run.finish())
     except GoldtraceError as error:

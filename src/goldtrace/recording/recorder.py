@@ -11,17 +11,20 @@ import torch
 
 from goldtrace.determinism import rng_states
 from goldtrace.errors import RecordingError
-from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace
+from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
 from goldtrace.recording.digest import combine, digest_bytes
 from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests
+from goldtrace.recording.noise import Perturbation
 from goldtrace.recording.numbers import scalar_of, unchanged
+from goldtrace.recording.sketch import Movement
 from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from goldtrace.model.noise import Noise
     from goldtrace.model.scalar import Scalar
     from goldtrace.model.trace import Header
 
@@ -63,6 +66,7 @@ class GoldenRun:
         header: Callable[[Mapping[str, Mapping[str, str]]], Header],
         tape: Tape | None = None,
         rounding: Callable[[Scalar], Scalar] = unchanged,
+        noise: Noise | None = None,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -71,6 +75,9 @@ class GoldenRun:
         self._header = header
         self._tape = tape or Tape((), root=Path.cwd())
         self._rounding = rounding
+        self._noise = noise
+        self._perturbation: Perturbation | None = None
+        self._movement: Movement | None = None
         self._data: dict[str, Mapping[str, str]] = {}
         self._watched: Watched | None = None
         self._hooks: list[Any] = []
@@ -124,7 +131,10 @@ class GoldenRun:
             Rung.WEIGHTS: watched.weights(),
             Rung.BUFFERS: watched.buffer_digests(),
         }
-        self._append(StepRecord(number=INITIAL_STEP), tensors, keep_tensors=True)
+        self._movement = Movement(watched)
+        record = StepRecord(number=INITIAL_STEP, sketches=self._movement.start())
+        self._append(record, tensors, keep_tensors=True)
+        self._perturb_next_pass()
         self._tape.begin(0, watched.origins)
 
     @_undisturbed
@@ -168,6 +178,8 @@ class GoldenRun:
             ladder[Rung.BATCH] = digest.whole
             record["samples"] = digest.samples
         tensors: dict[Rung, Mapping[str, str]] = {}
+        if self._perturbation is not None:
+            self._perturbation.restore()
         if self._watched is not None:
             gradients, record["hyperparameters"] = self._take_gradients(self._watched)
             norm = gradients.norm
@@ -178,9 +190,12 @@ class GoldenRun:
                 Rung.WEIGHTS: self._watched.weights(),
                 Rung.BUFFERS: self._watched.buffer_digests(),
             }
+            if self._movement is not None and is_sketched(self._next):
+                record["sketches"] = self._movement.now()
         first = self._next == 0
         self._append(StepRecord(ladder=ladder, **record), tensors, keep_tensors=first)
         self._next += 1
+        self._perturb_next_pass()
         self._tape.begin(self._next, self._watched.origins if self._watched is not None else dict)
 
     @_undisturbed
@@ -223,6 +238,8 @@ class GoldenRun:
             )
         for hook in self._hooks:
             hook.remove()
+        if self._perturbation is not None:
+            self._perturbation.restore()
         last = self._steps[-1]
         if last.number > 0:
             self._steps[-1] = replace(last, tensors=self._latest)
@@ -243,7 +260,16 @@ class GoldenRun:
         if self._trace is not None:
             raise RecordingError(f"golden_run.{call} after the end of the run", where=self.name)
 
+    def _perturb_next_pass(self) -> None:
+        if self._noise is None or self._watched is None:
+            return
+        if self._perturbation is None:
+            self._perturbation = Perturbation(self._noise, self._watched.optimizers.values())
+        self._perturbation.before_pass()
+
     def _keep_gradients(self, watched: Watched, optimizer: torch.optim.Optimizer) -> None:
+        if self._perturbation is not None:
+            self._perturbation.before_update(optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         with self._tape.paused():
             self._pending.append((watched.gradients(parameters), watched.hyperparameters()))

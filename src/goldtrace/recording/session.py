@@ -19,18 +19,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from goldtrace.model.noise import Noise
     from goldtrace.model.spec import RunSpec
     from goldtrace.recording.tape import Observer
+
+NOISE_PIN = "gradient noise"
+"""The pin of a perturbed trace, which can therefore never be taken for a plain one."""
 
 
 @contextmanager
 def recording(
-    spec: RunSpec, device: str, *, root: Path, observe: Observer | None = None
+    spec: RunSpec,
+    device: str,
+    *,
+    root: Path,
+    observe: Observer | None = None,
+    noise: Noise | None = None,
 ) -> Iterator[GoldenRun]:
     """Apply and verify the profile of ``spec``, seed every generator and hand out the recorder.
 
     ``root`` is the directory that the project's lock file and repository are looked for in;
-    ``observe`` is told of each operator of the steps that are taped.
+    ``observe`` is told of each operator of the steps that are taped. ``noise`` perturbs the run's
+    gradients, and is named among the pins of its trace; such a run has no tape.
     Everything process-wide is put back when the block is left.
 
     Raises:
@@ -51,7 +61,7 @@ def recording(
                 origin=spec.entry,
                 settings=spec.settings(),
                 spec_digest=spec.digest(),
-                pins=in_force.pins,
+                pins=in_force.pins if noise is None else {**in_force.pins, NOISE_PIN: str(noise)},
                 environment=probe_environment(device, root=root),
                 seeds=seeds,
                 data=data,
@@ -65,8 +75,9 @@ def recording(
             device=device,
             config=spec.config,
             header=header,
-            tape=Tape(spec.tape, root=root.absolute(), observe=observe),
             rounding=single if in_force.pins.get("goldtrace.universal") else unchanged,
+            tape=Tape(spec.tape if noise is None else (), root=root.absolute(), observe=observe),
+            noise=noise,
         )
         try:
             yield run

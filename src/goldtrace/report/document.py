@@ -51,6 +51,10 @@ def _run(result: RunResult) -> dict[str, Any]:
         "exact": result.exact,
         "passed": result.passed,
         "equivalent_ulp": _finite(comparison.equivalent_ulp) if comparison is not None else None,
+        "equivalents": [
+            {"quantity": each.quantity, "ulp": _finite(each.ulp), "step": each.step}
+            for each in (comparison.equivalents if comparison is not None else ())
+        ],
         "first_divergence": _first(first, result.diagnosis) if first is not None else None,
         "diagnosis": _diagnosis(result.diagnosis) if result.diagnosis is not None else None,
         "environment_changes": [_change(c) for c in comparison.environment_changes]

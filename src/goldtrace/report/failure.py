@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from goldtrace.errors import GoldtraceError, RunError
 from goldtrace.model.verdict import Rung, Verdict
 from goldtrace.report.explanation import culprit_rows
-from goldtrace.report.phrases import finding, value_lines, value_or_none
+from goldtrace.report.phrases import equivalent_noise, finding, value_lines, value_or_none
 from goldtrace.report.text import at, clip, count_of, pad, plain, since
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def render_failure(result: RunResult, *, width: int = WIDTH) -> str:
     if (comparison := result.comparison) is not None:
         if comparison.first is not None:
             lines += ["", *_evidence(comparison, comparison.first, width)]
+            lines += _labelled("noise", equivalent_noise(comparison), width)
             lines += _cause(result, width)
             changes = _changes(
                 result.diagnosis.suspects if result.diagnosis else comparison.environment_changes
@@ -79,6 +80,7 @@ def render_comparison(result: RunResult, *, width: int = WIDTH, limit: int = 40)
     comparison = result.comparison
     if comparison is None:
         return "\n".join(lines)
+    lines += _labelled("noise", equivalent_noise(comparison), width)
     changes = _changes(comparison.environment_changes)
     lines += _labelled("changed", changes, width, limit=limit)
     lines += _labelled("note", _remarks(result), width, limit=limit)

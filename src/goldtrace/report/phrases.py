@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Rung, Verdict
-from goldtrace.report.text import clip, count_of, distance, is_digest, plain, since
+from goldtrace.report.text import at, clip, count_of, distance, is_digest, plain, since
 
 if TYPE_CHECKING:
     from goldtrace.model.verdict import Comparison, Divergence, RunResult
 
+_MANY = 1e5  # ulp; above, a power of ten reads better
 _STATE = (Rung.GRADIENTS, Rung.OPTIMIZER, Rung.WEIGHTS, Rung.BUFFERS)
 
 
@@ -36,7 +38,10 @@ def finding(result: RunResult) -> str:
         text = f"{verdict.value}, {count_of(comparison.steps_compared, 'step')} compared"
     else:
         more = _beside_first(comparison, comparison.first)
-        text = f"{verdict.value} {describe_divergence(comparison.first, more=more)}"
+        noise = comparison.equivalent_ulp
+        measured = f" ({ulps(noise)})" if noise else ""
+        where = describe_divergence(comparison.first, more=more)
+        text = f"{verdict.value}{measured} {where}"
     return plain(text)
 
 
@@ -76,6 +81,28 @@ def value_lines(divergence: Divergence, room: int) -> list[str]:
         return [_beside(divergence.name, values + note, room)]
     sides = [f"  golden  {value_or_none(golden)}", f"  now     {value_or_none(current)}"]
     return [clip(line, room) for line in (plain(divergence.name) + note, *sides)]
+
+
+def equivalent_noise(comparison: Comparison) -> list[str]:
+    """How much noise in the gradients would do the same, and where it shows most."""
+    if comparison.equivalent_ulp is None or not comparison.equivalents:
+        return []
+    if comparison.equivalent_ulp == 0:
+        return []
+    peak, *others = comparison.equivalents
+    text = f"as {ulps(peak.ulp)} of noise in the gradients would: {peak.quantity} {at(peak.step)}"
+    least = [each for each in others if each.ulp > 0][:2]
+    return [text + "".join(f"; {each.quantity} {ulps(each.ulp)}" for each in least)]
+
+
+def ulps(noise: float) -> str:
+    """An equivalent noise, with as many digits as it is known to."""
+    if not math.isfinite(noise):
+        return "no amount"
+    if noise >= _MANY:
+        return f"{noise:.1e} ulp".replace("e+0", "e").replace("e+", "e")
+    digits = max(0, 1 - math.floor(math.log10(noise))) if noise > 0 else 0
+    return f"{noise:,.{digits if noise < 10 else 0}f} ulp"  # noqa: PLR2004 - two digits
 
 
 def value_or_none(value: str | None) -> str:

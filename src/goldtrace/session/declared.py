@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from goldtrace.accepting import certify_and_store
+from goldtrace.calibrating import calibrate
 from goldtrace.errors import GoldtraceError, PlatformUnsupportedError
 from goldtrace.launch import launch
 from goldtrace.session.identity import GOLDEN, GoldenTest
@@ -14,7 +16,7 @@ from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import certify_and_store, incomparable, judge, remember
+from goldtrace.workflow import incomparable, judge, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
     from _pytest._code.code import TerminalRepr
 
+    from goldtrace.model.calibration import Calibration
     from goldtrace.model.spec import RunSpec
+    from goldtrace.model.trace import Trace
 
 
 class DeclaredFile(pytest.File):
@@ -70,17 +74,25 @@ class DeclaredRun(pytest.Item):
         folder = trace_folder(settings, golden.spec.name, self.name)
         if folder is not None:
             leave(trace, folder)
-        result = judge(golden.spec, trace, store)
+        result = judge(golden.spec, trace, store, nearest=settings.nearest)
         if settings.update.covers(result):
             again = launch(golden.spec, self.name, root=settings.root)
             recorded = certify_and_store(
-                [trace, again], store=store, root=settings.root, reason=settings.reason
+                [trace, again],
+                store=store,
+                root=settings.root,
+                reason=settings.reason,
+                calibrate=self._calibrate if settings.calibrate else None,
             )
             self.stash[WRITTEN] = describe(recorded)
             result = judge(golden.spec, trace, store)
         remember(result, trace, store)
         self.stash[RESULT] = result
         express(result)
+
+    def _calibrate(self, golden: Trace) -> Calibration:
+        spec, root = self.stash[GOLDEN].spec, settings_of(self.config).root
+        return calibrate(golden, spec, self.name, root=root)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Named by the run, not by its file."""

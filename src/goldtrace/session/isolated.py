@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from goldtrace.isolation.messages import Warned
+    from goldtrace.model.noise import Noise
     from goldtrace.session.identity import GoldenTest
 
 _Key = tuple[int, tuple[tuple[str, str], ...]]
@@ -113,7 +114,14 @@ class IsolatedSession:
             # A test that ended in an error, in its teardown for example, makes no golden.
             if outcome is not None and outcome.due and first.passed:
                 second = self._attempt(1, item, golden, None, None)
-                update(golden, [first, second], self._settings, report)
+                update(
+                    golden,
+                    [first, second],
+                    self._settings,
+                    report,
+                    # In the second child, with every fixture anew.
+                    perturbed=lambda noise: self._attempt(1, item, golden, None, None, noise=noise),
+                )
         return list(first.reports)
 
     def _attempt(
@@ -123,6 +131,8 @@ class IsolatedSession:
         golden: GoldenTest,
         following: list[str] | None,
         folder: Path | None,
+        *,
+        noise: Noise | None = None,
     ) -> Attempt:
         """Run the item once, in the first or the second child."""
         self._count += 1
@@ -133,6 +143,7 @@ class IsolatedSession:
             following=following,
             failures=item.session.testsfailed if place == 0 else 0,
             out=str(folder),
+            noise=None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
         )
         key = (place, tuple(sorted(golden.environment().items())))
         child = self._children.get(key)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from goldtrace.errors import PinError
-from goldtrace.isolation.role import OUT, is_isolated
+from goldtrace.isolation.role import NOISE, OUT, is_isolated
 from goldtrace.session.identity import GOLDEN
 from goldtrace.session.outcome import RESULT, express, leave
 from goldtrace.session.settings import settings_of, trace_folder
@@ -61,7 +61,12 @@ class Runner:
         undo = item.stash[_UNDO] = ExitStack()
         try:
             item.stash[_RUN] = undo.enter_context(
-                recording(golden.spec, golden.device, root=self._settings.root)
+                recording(
+                    golden.spec,
+                    golden.device,
+                    root=self._settings.root,
+                    noise=item.config.stash.get(NOISE, None),
+                )
             )
         except PinError as error:
             if not is_isolated(item.config):
@@ -107,8 +112,12 @@ class Runner:
             )
             if folder is not None:
                 leave(trace, folder)
+            if item.config.stash.get(NOISE, None) is not None:
+                # Part of a calibration: what the test asserts, and what its golden says, must not
+                # count.
+                return outcome
             store = GoldenStore(self._settings.golden_dir)
-            result = judge(golden.spec, trace, store)
+            result = judge(golden.spec, trace, store, nearest=self._settings.nearest)
             remember(result, trace, store)
             item.stash[RESULT] = result
             if not self._settings.update.covers(result):

@@ -32,6 +32,8 @@ class Settings:
     report: Path | None
     in_process: bool
     strict: bool
+    calibrate: bool
+    nearest: bool
 
 
 _KEY = pytest.StashKey[Settings]()
@@ -65,6 +67,8 @@ def _read(config: pytest.Config) -> Settings:
         report=_path(config, "golden_report"),
         in_process=option.golden_in_process,
         strict=option.golden_strict or config.getini("golden_strict"),
+        calibrate=option.golden_calibrate,
+        nearest=option.golden_nearest,
     )
 
 

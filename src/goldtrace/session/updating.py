@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldtrace.accepting import certify_and_store, describe_calibration
+from goldtrace.compare.measure import measure
+from goldtrace.compare.thresholds import NOISES
 from goldtrace.errors import GoldtraceError, NotRepeatableError
 from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import RunResult
 from goldtrace.session.outcome import Outcome, attach
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import certify_and_store, judge
+from goldtrace.workflow import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pytest
 
+    from goldtrace.accepting import Recorded
+    from goldtrace.model.calibration import Calibration
+    from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace
     from goldtrace.session.identity import GoldenTest
     from goldtrace.session.settings import Settings
-    from goldtrace.workflow import Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +58,30 @@ class Attempt:
 
 
 def update(
-    golden: GoldenTest, attempts: Sequence[Attempt], settings: Settings, report: pytest.TestReport
+    golden: GoldenTest,
+    attempts: Sequence[Attempt],
+    settings: Settings,
+    report: pytest.TestReport,
+    *,
+    perturbed: Callable[[Noise], Attempt],
 ) -> None:
-    """Write the golden of a test if its attempts agree; otherwise ``report`` becomes a failure."""
+    """Write the golden of a test if its attempts agree; otherwise ``report`` becomes a failure.
+
+    ``perturbed`` runs the test with noise in its gradients, for the calibration.
+    """
+
+    def calibrate(trace: Trace) -> Calibration:
+        return measure(trace, [(noise, perturbed(noise).trace()) for noise in NOISES])
+
     store = GoldenStore(settings.golden_dir)
     try:
         traces = [attempt.trace() for attempt in attempts]
         recorded = certify_and_store(
-            traces, store=store, root=settings.root, reason=settings.reason
+            traces,
+            store=store,
+            root=settings.root,
+            reason=settings.reason,
+            calibrate=calibrate if settings.calibrate else None,
         )
         result = judge(golden.spec, traces[0], store)
     except GoldtraceError as error:
@@ -76,5 +97,5 @@ def describe(recorded: Recorded) -> str:
     """One line about a golden that was written."""
     return (
         f"{recorded.name} [{recorded.platform}] {recorded.action.value}: {recorded.moved} "
-        f"({recorded.processes} fresh processes agreed)"
+        f"({recorded.processes} fresh processes agreed; {describe_calibration(recorded)})"
     )

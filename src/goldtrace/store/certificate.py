@@ -25,10 +25,14 @@ FEWEST = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """``processes`` fresh processes left the trace whose ``trace_digest`` is ``digest``."""
+    """``processes`` fresh processes left the trace whose ``trace_digest`` is ``digest``.
+
+    ``calibration`` is the SHA-256 of the golden's ``calibration.json``, if it has one.
+    """
 
     processes: int
     digest: str
+    calibration: str | None = None
 
     @classmethod
     def of(cls, trace: Trace, *, processes: int) -> Certificate:
@@ -38,9 +42,15 @@ class Certificate:
 
 def encode_certificate(certificate: Certificate) -> bytes:
     """The content of ``certificate.json``."""
+    measured = {} if certificate.calibration is None else {"calibration": certificate.calibration}
     return sealed.to_page(
         sealed.seal(
-            {"processes": certificate.processes, "schema": SCHEMA, "trace": certificate.digest}
+            {
+                **measured,
+                "processes": certificate.processes,
+                "schema": SCHEMA,
+                "trace": certificate.digest,
+            }
         )
     )
 
@@ -60,6 +70,9 @@ def decode_certificate(files: Mapping[str, bytes]) -> Certificate:
     certificate = Certificate(
         processes=fields.required(document, "processes", fields.integer, where),
         digest=fields.required(document, "trace", fields.text, where),
+        calibration=fields.required(document, "calibration", fields.text, where)
+        if "calibration" in document
+        else None,
     )
     if encode_certificate(certificate) != files[where]:
         raise GoldenError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError, GoldtraceError, StoreError
 from goldtrace.model import sealed
+from goldtrace.model.calibration_codec import CALIBRATION, decode_calibration, encode_calibration
 from goldtrace.model.codec import HEADER, STEPS, TAPE, decode_trace, encode_trace, trace_digest
 from goldtrace.store import directory
 from goldtrace.store.certificate import (
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from goldtrace.model.calibration import Calibration
     from goldtrace.model.trace import Trace
     from goldtrace.store.ledger import LedgerEntry
 
 __all__ = ["Certificate", "Golden", "GoldenStore", "Plan", "PlanAction"]
 
-FILES = (HEADER, STEPS, TAPE, CERTIFICATE, LEDGER)
+FILES = (HEADER, STEPS, TAPE, CERTIFICATE, CALIBRATION, LEDGER)
 """The files of a golden."""
 
 
@@ -42,6 +44,7 @@ class Golden:
     trace: Trace
     certificate: Certificate
     ledger: tuple[LedgerEntry, ...]
+    calibration: Calibration | None = None
 
 
 class PlanAction(enum.Enum):
@@ -58,7 +61,8 @@ class Plan:
 
     ``files`` is the whole content of the golden's directory afterwards; ``entry`` the new line of
     the ledger (not written if unchanged); ``damage`` says why the golden that is to be replaced
-    could not be read; ``expected`` is the fingerprint of the files that were there.
+    could not be read; ``expected`` is the fingerprint of the files that were there;
+    ``calibration`` is the one that the golden has afterwards.
     """
 
     run: str
@@ -68,6 +72,7 @@ class Plan:
     files: Mapping[str, bytes]
     expected: str | None
     damage: str | None = None
+    calibration: Calibration | None = None
 
 
 class GoldenStore:
@@ -112,15 +117,23 @@ class GoldenStore:
                     break
         return origins
 
-    def plan(self, trace: Trace, *, certificate: Certificate, entry: LedgerEntry) -> Plan:
+    def plan(
+        self,
+        trace: Trace,
+        *,
+        certificate: Certificate,
+        entry: LedgerEntry,
+        calibration: Calibration | None = None,
+    ) -> Plan:
         """The change that makes ``trace`` the golden of its run and platform.
 
         The digests of ``entry`` are filled in. A golden that differs in nothing but the revision
         of the repository and the lines of its code is left as it is, for its own commit would
-        change it again.
+        change it again. Without a ``calibration``, that of an equal trace stays.
 
         Raises:
-            StoreError: the certificate is not for this trace, or the files cannot be read.
+            StoreError: the certificate or the calibration is not for this trace, or the files
+                cannot be read.
             GoldenError: the ledger of the golden that is there is damaged.
             RecordingError: the trace cannot be written.
         """
@@ -134,6 +147,13 @@ class GoldenStore:
                 where=f"{run} on {platform}",
                 expected=f"{FEWEST} or more processes that agreed on {digest}",
                 found=f"{certificate.processes} that agreed on {certificate.digest}",
+            )
+        if calibration is not None and calibration.golden != digest:
+            raise StoreError(
+                "the calibration was measured with another golden",
+                where=f"{run} on {platform}",
+                expected=digest,
+                found=calibration.golden,
             )
         old_files = self._read(run, platform)
         old, damage = None, None
@@ -149,9 +169,18 @@ class GoldenStore:
         entry = dataclasses.replace(entry, golden=digest, previous=previous)
         lines = b"" if old_files is None else old_files.get(LEDGER, b"")
         action = PlanAction.CREATED if old_files is None else PlanAction.REPLACED
-        if old and old_files and _covers(old, old_files, trace, certificate):
+        if old and calibration is None and _without_places(old.trace) == _without_places(trace):
+            calibration = old.calibration
+        if old and old_files and _covers(old, old_files, trace, certificate, calibration):
             action, files = PlanAction.UNCHANGED, dict(old_files)
         else:
+            sealed_by = None
+            if calibration is not None:
+                calibration = dataclasses.replace(calibration, golden=digest)
+                files[CALIBRATION] = encode_calibration(calibration)
+                decode_calibration(files[CALIBRATION])
+                sealed_by = sealed.sha256(files[CALIBRATION])
+            certificate = dataclasses.replace(certificate, calibration=sealed_by)
             files[CERTIFICATE] = encode_certificate(certificate)
             files[LEDGER] = lines + encode_entry(entry)
         return Plan(
@@ -162,6 +191,7 @@ class GoldenStore:
             files=files,
             expected=directory.fingerprint(old_files),
             damage=damage,
+            calibration=calibration,
         )
 
     def apply(self, plan: Plan) -> None:
@@ -190,7 +220,15 @@ class GoldenStore:
             _require(f"{LEDGER}:{len(ledger)}", "golden", trace_digest(files), ledger[-1].golden)
             _require(HEADER, "run", run, trace.header.run)
             _require(HEADER, "platform", platform, trace.header.platform)
-        return Golden(trace=trace, certificate=certificate, ledger=ledger)
+            calibration = None
+            if certificate.calibration is not None or CALIBRATION in files:
+                if CALIBRATION not in files:
+                    raise GoldenError("the file is missing", where=CALIBRATION, hint=sealed.RESTORE)
+                calibration = decode_calibration(files[CALIBRATION])
+                found = sealed.sha256(files[CALIBRATION])
+                _require(CALIBRATION, "calibration", certificate.calibration or "none", found)
+                _require(CALIBRATION, "golden", trace_digest(files), calibration.golden)
+        return Golden(trace=trace, certificate=certificate, ledger=ledger, calibration=calibration)
 
     def _history(
         self, files: Mapping[str, bytes] | None, run: str, platform: str
@@ -223,15 +261,27 @@ class GoldenStore:
 
 
 def _covers(
-    old: Golden, old_files: Mapping[str, bytes], trace: Trace, certificate: Certificate
+    old: Golden,
+    old_files: Mapping[str, bytes],
+    trace: Trace,
+    certificate: Certificate,
+    calibration: Calibration | None,
 ) -> bool:
     """Whether the old golden says all that the new one would."""
     older_format = encode_trace(old.trace)[HEADER] != old_files[HEADER]
     return (
         not older_format
+        and (calibration is None or _measured(calibration) == _measured(old.calibration))
         and certificate.processes <= old.certificate.processes
         and _without_places(old.trace) == _without_places(trace)
     )
+
+
+def _measured(calibration: Calibration | None) -> bytes | None:
+    """A calibration but for the digest of its golden, which changes with the revision."""
+    if calibration is None:
+        return None
+    return encode_calibration(dataclasses.replace(calibration, golden=""))
 
 
 def _without_places(trace: Trace) -> dict[str, bytes]:

@@ -117,6 +117,13 @@ class SpecReader:
         """True or false."""
         return self.of_type(key, value, bool)
 
+    def ulp(self, key: KeyPath, value: Any) -> float:
+        """A noise in units in the last place."""
+        noise = self.bound(key, value)
+        if noise == 0:
+            raise self.fail(key, "more than 0 (or exact = true)", value)
+        return noise
+
     def tape(self, key: KeyPath, value: Any) -> tuple[int, ...]:
         """A list of step numbers, sorted."""
         steps = self.of_type(key, value, list)
@@ -173,6 +180,7 @@ KEYS: Mapping[str, Callable[[SpecReader, KeyPath, Any], Any]] = {
     "profile": SpecReader.profile,
     "warn_only": SpecReader.flag,
     "exact": SpecReader.flag,
+    "rounding_ulp": SpecReader.ulp,
     "tape": SpecReader.tape,
     "config": SpecReader.config,
     "tolerance": SpecReader.tolerances,

@@ -39,6 +39,6 @@ class Enter(torch.autograd.Function):
         return x.to(torch.float64)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
         """The rounded gradient, as float32."""
         return round_gradient(gradient)

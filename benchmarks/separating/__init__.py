@@ -1,0 +1,1 @@
+"""Five models, and the changes that people make to them or to the machine."""

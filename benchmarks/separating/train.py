@@ -1,0 +1,94 @@
+"""One process of the separation benchmark: every trace that one set of pins can give."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+from goldtrace.compare.thresholds import NOISES
+from goldtrace.model.codec import encode_trace
+from goldtrace.recording import GoldenRun, recording
+from separating import changes
+from separating.models import specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from goldtrace.model.noise import Noise
+    from goldtrace.model.spec import RunSpec
+    from goldtrace.model.trace import Trace
+
+STEPS = 9
+"""Steps that are trained: sketches of 0, 1, 2, 4 and 8."""
+
+
+class _Enough(Exception):  # noqa: N818 - no error
+    pass
+
+
+def train(spec: RunSpec, change: changes.Change, *, noise: Noise | None = None) -> Trace:
+    """The first steps of a run under a change."""
+    module, _, function = spec.entry.partition(":")
+    entry = getattr(importlib.import_module(module), function)
+    original = GoldenRun.step
+
+    def step(self: GoldenRun, **given: object) -> None:
+        original(self, **given)  # type: ignore[arg-type]
+        if self._next == STEPS:
+            raise _Enough
+
+    with (
+        recording(spec, "cpu", root=Path.cwd(), noise=noise) as run,
+        change(),
+        mock.patch.object(GoldenRun, "step", step),
+    ):
+        with contextlib.suppress(_Enough):
+            entry(run)
+        return run.finish()
+
+
+def leave(trace: Trace, folder: Path) -> None:
+    """Write a trace."""
+    folder.mkdir(parents=True)
+    for name, content in encode_trace(trace).items():
+        (folder / name).write_bytes(content)
+
+
+def main(out: Path, profile: str, only: list[str]) -> None:
+    """Train every variant of each run in ``only`` that is not in ``out`` yet."""
+    for name, spec in specs().items():
+        if name not in only:
+            continue
+        began = time.monotonic()
+        wanted = dict(_native(spec) if profile == "cpu-native" else _portable(spec))
+        missing = {place: run for place, run in wanted.items() if not (out / name / place).exists()}
+        for place, run in missing.items():
+            leave(run(), out / name / place)
+        seconds = time.monotonic() - began
+        print(f"{name}, {profile}: {len(missing)} trainings, {seconds:.0f} s", flush=True)
+
+
+def _native(spec: RunSpec) -> Iterator[tuple[str, Callable[[], Trace]]]:
+    native = dataclasses.replace(spec, profile="cpu-native")
+    yield "rounding/cpu-native", partial(train, native, changes.nothing)
+
+
+def _portable(spec: RunSpec) -> Iterator[tuple[str, Callable[[], Trace]]]:
+    yield "golden", partial(train, spec, changes.nothing)
+    for noise in NOISES:
+        yield f"noise/{noise}", partial(train, spec, changes.nothing, noise=noise)
+    for group, known in (("rounding", changes.ROUNDING), ("behaviour", changes.BEHAVIOUR)):
+        for title, (change, runs) in known.items():
+            if spec.name in runs:
+                yield f"{group}/{title}", partial(train, spec, change)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -1,0 +1,166 @@
+"""Judge a difference by the calibration of the golden: the noise that would explain it, in ulp."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldtrace.compare.distances import (
+    initial_distances,
+    number_distance,
+    scalar_distances,
+    tensor_distances,
+)
+from goldtrace.compare.rules import GRAD_NORM
+from goldtrace.compare.thresholds import FLATTEST, LOST_SCALAR, LOST_TENSOR, SPREAD
+from goldtrace.model.trace import INITIAL_STEP
+from goldtrace.model.verdict import Equivalent, Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from goldtrace.compare.distances import (
+        Distance,
+    )
+    from goldtrace.model.calibration import Calibration, Response
+    from goldtrace.model.trace import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a calibration says of two traces.
+
+    ``equivalents`` are in order of their noise, the largest first. ``scattered`` are numbers beyond
+    their horizon that differ by more than noise has scattered them there.
+    """
+
+    equivalents: tuple[Equivalent, ...]
+    scattered: tuple[str, ...]
+
+    @property
+    def ulp(self) -> float:
+        """The noise that would explain everything: the largest."""
+        return self.equivalents[0].ulp if self.equivalents else 0.0
+
+
+def judge_by(
+    calibration: Calibration,
+    golden: Trace,
+    current: Trace,
+    *,
+    leave_out: Callable[[str], bool] = lambda _: False,
+) -> Judgement:
+    """The equivalent noise of each quantity up to its horizon.
+
+    That of many tensors is the largest of theirs: a change may touch few of them at first, such as
+    the last layer alone. Gradient norms have none of their own, because one flipped sign moves
+    them; the weights that the gradients went into say more.
+
+    ``leave_out`` names the numbers that something else judges, such as an explicit tolerance.
+    """
+    found: list[Equivalent] = []
+    scattered: list[str] = []
+    for name, steps in scalar_distances(golden, current).items():
+        if not leave_out(name):
+            peak, lost = _number(calibration, name, steps)
+            found += peak
+            scattered += lost
+    for name, value in golden.end.metrics.items():
+        distance = number_distance(value, current.end.metrics.get(name))
+        response = calibration.metrics.get(name)
+        if distance is None or response is None or leave_out(name):
+            continue
+        if math.isfinite(response.large) and response.small <= LOST_SCALAR * distance.moved:
+            ulp = equivalent_noise(calibration, response, distance)
+            found.append(Equivalent(quantity=name, ulp=ulp, step=None))
+        elif _is_scattered(response, distance):
+            scattered.append(f"metric {name}")
+    for rung in (Rung.WEIGHTS, Rung.BUFFERS):
+        found += _tensors(calibration, golden, current, rung)
+        initial = initial_distances(golden, current, rung)
+        if any(initial.values()):
+            ulp = max(initial.values())
+            quantity = f"initial {rung.value}"
+            found.append(Equivalent(quantity=quantity, ulp=ulp, step=INITIAL_STEP))
+    found.sort(key=lambda each: (-each.ulp, each.quantity))
+    return Judgement(equivalents=tuple(found), scattered=tuple(scattered))
+
+
+def equivalent_noise(calibration: Calibration, response: Response, distance: Distance) -> float:
+    """The noise in ulp that moves a quantity as far as ``distance``.
+
+    The response is known for two sizes of noise, and taken to be a power law between them and
+    proportional beyond. Its slope on logarithmic axes is between ``FLATTEST`` and 1: see there.
+    """
+    difference = distance.difference
+    if difference == 0:
+        return 0.0
+    ratio = calibration.large / calibration.small
+    rare = math.pow(ratio, FLATTEST)
+    small = response.small
+    large = max(response.large, distance.resolution, small * rare)
+    if large > small * ratio:
+        small = large / rare
+    if difference <= small:
+        return calibration.small * difference / small
+    if difference >= large:
+        return calibration.large * difference / large
+    slope = math.log(large / small) / math.log(ratio)
+    return calibration.small * math.pow(difference / small, 1 / slope)
+
+
+def _number(
+    calibration: Calibration, name: str, steps: dict[int, Distance]
+) -> tuple[list[Equivalent], list[str]]:
+    responses = calibration.scalars.get(name, {})
+    horizon = calibration.horizons.get(name, -1)
+    peaks = []
+    scattered = []
+    for number, distance in steps.items():
+        response = responses.get(number)
+        if response is None:
+            continue
+        if number <= horizon and name != GRAD_NORM:
+            ulp = equivalent_noise(calibration, response, distance)
+            peaks.append(Equivalent(quantity=name, ulp=ulp, step=number))
+        elif number > horizon and _is_scattered(response, distance):
+            scattered.append(f"{name} at step {number}")
+    return _largest(peaks), scattered
+
+
+def _tensors(
+    calibration: Calibration, golden: Trace, current: Trace, rung: Rung
+) -> list[Equivalent]:
+    peaks = []
+    for step, name, distance in tensor_distances(golden, current, rung):
+        response = calibration.tensors.get(rung, {}).get(step, {}).get(name)
+        if response is None or not _is_judged(calibration, rung, step, response, distance):
+            continue
+        ulp = equivalent_noise(calibration, response, distance)
+        peaks.append(Equivalent(quantity=rung.value, ulp=ulp, step=step))
+    return _largest(peaks)
+
+
+def _is_judged(
+    calibration: Calibration, rung: Rung, step: int, response: Response, distance: Distance
+) -> bool:
+    if step > calibration.horizons.get(rung.value, -1):
+        return False
+    if distance.moved == 0:
+        return distance.difference > 0
+    return math.isfinite(response.large) and response.small <= LOST_TENSOR * distance.moved
+
+
+def _is_scattered(response: Response, distance: Distance) -> bool:
+    spread = max(response.small, response.large, distance.resolution)
+    return distance.difference > SPREAD * spread
+
+
+def _largest(peaks: Iterable[Equivalent]) -> list[Equivalent]:
+    """The largest, at the earliest of its steps; nothing of nothing."""
+    return sorted(peaks, key=_rank)[:1]
+
+
+def _rank(each: Equivalent) -> tuple[float, int]:
+    return -each.ulp, -2 if each.step is None else each.step

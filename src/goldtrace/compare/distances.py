@@ -1,0 +1,137 @@
+"""How far two traces of one run are apart: every number and every sketch, by quantity and step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldtrace.compare.rules import GRAD_NORM
+from goldtrace.model.trace import INITIAL_STEP
+from goldtrace.model.verdict import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from goldtrace.model.scalar import Scalar
+    from goldtrace.model.trace import Sketch, StepRecord, Trace
+
+_WIDEST = 2.0**-23
+_PRECISION = {"float64": 2**-52, "float32": _WIDEST, "float16": 2**-10, "bfloat16": 2**-7}
+"""One unit in the last place of 1 in each format of tensors."""
+
+RESOLUTION = 4.0
+"""Units in its last place that a number may be off by its own last sums alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """The difference of a quantity at a step, and what it is to be seen against.
+
+    ``moved`` is the size of the golden's quantity: of a number itself, of a tensor how far it
+    moved since the initial record. ``resolution`` is the smallest difference that means anything.
+    """
+
+    difference: float
+    moved: float
+    resolution: float
+
+
+def scalar_distances(golden: Trace, current: Trace) -> dict[str, dict[int, Distance]]:
+    """Losses, further scalars and gradient norms that both traces hold in one float format."""
+    others = {step.number: step for step in current.steps}
+    found: dict[str, dict[int, Distance]] = {}
+    for step in golden.steps:
+        other = others.get(step.number)
+        if step.number == INITIAL_STEP or other is None:
+            continue
+        numbers = _numbers(other)
+        for name, value in _numbers(step).items():
+            distance = number_distance(value, numbers.get(name), coarse=name == GRAD_NORM)
+            if distance is not None:
+                found.setdefault(name, {})[step.number] = distance
+    return found
+
+
+def number_distance(
+    golden: Scalar, current: Scalar | None, *, coarse: bool = False
+) -> Distance | None:
+    """The distance of two finite numbers of one floating-point format, otherwise ``None``.
+
+    ``coarse`` says that a number of float64 was computed from float32 ones.
+    """
+    if current is None or golden.dtype != current.dtype or golden.dtype not in _PRECISION:
+        return None
+    difference = abs(golden.value - current.value)
+    if not math.isfinite(difference):
+        return None
+    own = abs(golden.value) * _WIDEST if coarse else golden.ulp()
+    return Distance(difference, abs(golden.value), RESOLUTION * own)
+
+
+def tensor_distances(
+    golden: Trace, current: Trace, rung: Rung
+) -> Iterator[tuple[int, str, Distance]]:
+    """How far apart the movements of each floating-point weight or buffer are, from sketches."""
+    others = {step.number: step for step in current.steps}
+    first = _initial(golden)
+    start = first.sketches.get(rung, {}) if first is not None else {}
+    precision = {
+        name: _PRECISION.get(line.partition("[")[0])
+        for name, line in (first.tensors.get(Rung.STRUCTURE, {}) if first else {}).items()
+    }
+    for step in golden.steps:
+        if step.number == INITIAL_STEP or step.number not in others:
+            continue
+        sketches = others[step.number].sketches.get(rung, {})
+        for name, sketch in step.sketches.get(rung, {}).items():
+            ulp = precision.get(name)
+            if name not in sketches or ulp is None:
+                continue
+            difference = _norm(_minus(sketches[name], sketch))
+            if math.isnan(difference):
+                difference = math.inf
+            # However it is computed, a weight is rounded when it is stored.
+            own = 0.5 * ulp * _norm(start.get(name, ()))
+            yield step.number, name, Distance(difference, _norm(sketch), own)
+
+
+def initial_distances(golden: Trace, current: Trace, rung: Rung) -> dict[str, float]:
+    """How far apart the initial tensors of a rung are, in units of their last place."""
+    one, other = _initial(golden), _initial(current)
+    if one is None or other is None:
+        return {}
+    structure = one.tensors.get(Rung.STRUCTURE, {})
+    digests, others = one.tensors.get(rung, {}), other.tensors.get(rung, {})
+    found = {}
+    for name, sketch in one.sketches.get(rung, {}).items():
+        ulp = _PRECISION.get(structure.get(name, "").partition("[")[0])
+        if ulp is None or name not in other.sketches.get(rung, {}):
+            continue
+        if digests.get(name) == others.get(name):
+            found[name] = 0.0
+            continue
+        size = _norm(sketch)
+        difference = _norm(_minus(other.sketches[rung][name], sketch))
+        share = difference / (ulp * size) if size else math.inf if difference else 0.0
+        found[name] = math.inf if math.isnan(share) else share
+    return found
+
+
+def _initial(trace: Trace) -> StepRecord | None:
+    return next((step for step in trace.steps if step.number == INITIAL_STEP), None)
+
+
+def _numbers(step: StepRecord) -> Mapping[str, Scalar]:
+    own = {} if step.grad_norm is None else {GRAD_NORM: step.grad_norm}
+    return {**step.scalars, **own}
+
+
+def _minus(one: Sketch, other: Sketch) -> Sketch:
+    if len(one) != len(other):
+        return (math.inf,)
+    return tuple(a - b for a, b in zip(one, other, strict=True))
+
+
+def _norm(sketch: Sketch) -> float:
+    return math.hypot(*sketch)

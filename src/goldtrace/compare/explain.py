@@ -1,0 +1,143 @@
+"""Which differences rounding explains: the calibration's judgement, and the operator's above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from goldtrace.compare.calibration import judge_by
+from goldtrace.compare.rules import FLOATING_STATE, GRAD_NORM
+from goldtrace.compare.thresholds import OVERRULED
+from goldtrace.model.trace import INITIAL_STEP
+from goldtrace.model.verdict import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from goldtrace.compare.calibration import Judgement
+    from goldtrace.compare.rules import Rules
+    from goldtrace.model.calibration import Calibration
+    from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import Divergence, Equivalent
+
+_INTEGER = ("int", "uint", "bool")
+_ROUNDING = "rounding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """The divergences, those that rounding explains marked as tolerated; and the evidence.
+
+    ``ulp`` is ``None`` without a calibration or without any difference.
+    """
+
+    divergences: tuple[Divergence, ...]
+    ulp: float | None = None
+    equivalents: tuple[Equivalent, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        found: Sequence[Divergence],
+        golden: Trace,
+        current: Trace,
+        *,
+        calibration: Calibration | None,
+        rules: Rules,
+        rounding_ulp: float,
+        operator_class: str | None,
+    ) -> Explained:
+        """Explain what was found, as far as the golden is calibrated."""
+        open_ = [divergence for divergence in found if not divergence.tolerated]
+        if calibration is None or not open_:
+            return cls(divergences=tuple(found))
+        judgement = judge_by(
+            calibration,
+            golden,
+            current,
+            leave_out=lambda name: rules.for_metric(name) is not None,
+        )
+        structure = _structure(golden)
+        floating = all(_is_floating(each, calibration, rules, structure) for each in open_)
+        is_rounding, notes = _weigh(
+            judgement,
+            calibration,
+            open_[0],
+            floating=floating,
+            rounding_ulp=rounding_ulp,
+            operator_class=operator_class,
+        )
+        if is_rounding:
+            found = [replace(divergence, tolerated=True) for divergence in found]
+        return cls(
+            divergences=tuple(found),
+            ulp=judgement.ulp,
+            equivalents=judgement.equivalents,
+            notes=notes,
+        )
+
+
+def _weigh(
+    judgement: Judgement,
+    calibration: Calibration,
+    first: Divergence,
+    *,
+    floating: bool,
+    rounding_ulp: float,
+    operator_class: str | None,
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether all is rounding, and what a reader should know of how that was decided."""
+    if not floating:
+        # A learning rate, a batch or a random stream differs: no noise explains that.
+        return False, ()
+    if operator_class == _ROUNDING and rounding_ulp < judgement.ulp <= OVERRULED * rounding_ulp:
+        note = (
+            f"the first operator that differs does so by rounding, which overrules the "
+            f"{judgement.ulp:,.0f} ulp of the trajectory"
+        )
+        return not judgement.scattered, (note,)
+    note = ""
+    if judgement.scattered:
+        note = f"beyond the horizon, noise never moved {judgement.scattered[0]} as far"
+    elif judgement.ulp == 0:
+        when = "at the end" if first.step is None else f"at step {first.step}"
+        note = (
+            f"the first difference comes {when}, where the calibration (horizon: step "
+            f"{calibration.horizon}) can't tell rounding"
+        )
+    elif operator_class not in (None, _ROUNDING) and judgement.ulp <= rounding_ulp:
+        note = (
+            f"{judgement.ulp:,.3g} ulp alone would be rounding; the first operator that differs "
+            f"says {_word(operator_class)}, which overrules it"
+        )
+    notes = (note,) if note else ()
+    return judgement.ulp <= rounding_ulp and not notes, notes
+
+
+def _is_floating(
+    divergence: Divergence, calibration: Calibration, rules: Rules, structure: Mapping[str, str]
+) -> bool:
+    """Whether this is a difference of floating-point values of the same format, all finite."""
+    if divergence.golden is None or divergence.current is None:
+        return False
+    if divergence.rung in (Rung.LOSS, Rung.METRIC):
+        known = calibration.metrics if divergence.step is None else calibration.scalars
+        named = rules.for_metric(divergence.name) is not None
+        return divergence.ulp is not None and divergence.name in known and not named
+    if divergence.name == GRAD_NORM and divergence.rung is Rung.GRADIENTS:
+        return divergence.ulp is not None and rules.for_grad_norm() is None
+    # The structure describes tensors by name: an integer is never off by rounding.
+    is_integer = structure.get(divergence.name, "").startswith(_INTEGER)
+    return divergence.rung in FLOATING_STATE and not is_integer
+
+
+def _word(operator_class: str | None) -> str:
+    return str(getattr(operator_class, "value", operator_class))
+
+
+def _structure(golden: Trace) -> Mapping[str, str]:
+    for step in golden.steps:
+        if step.number == INITIAL_STEP:
+            return step.tensors.get(Rung.STRUCTURE, {})
+    return {}

@@ -1,0 +1,91 @@
+"""Noise of known size in every gradient: what a calibration measures the response to.
+
+Rounding reaches a gradient in two ways, and the noise goes both:
+
+* The passes forward and backward are computed with rounded kernels. Backward error analysis says
+  that the result of such a kernel is the exact result for weights that are off by a few units in
+  the last place (Higham, "Accuracy and Stability of Numerical Algorithms", chapter 3). So the
+  passes see weights that are each multiplied by ``1 + n ulp`` or ``1 - n ulp``.
+* The gradient itself is multiplied likewise just before the optimizer uses it.
+
+The optimizer updates the true weights: the noise is in the gradient only, as rounding is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from goldtrace.model.noise import Noise
+
+_SIGNS = (1 << 22) + 2_049
+"""Signs that are drawn once; each tensor takes them from another place on."""
+
+
+class Perturbation:
+    """Perturbs what a run's optimizers train: weights before each pass, gradients after it."""
+
+    def __init__(self, noise: Noise, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        self._ulp = noise.ulp
+        self._optimizers = tuple(optimizers)
+        # A generator of its own: the run's streams must stay where they are.
+        self._stream = torch.Generator().manual_seed(noise.seed)
+        drawn = torch.randint(0, 2, (_SIGNS,), generator=self._stream, dtype=torch.int8)
+        self._signs = {torch.device("cpu"): drawn * 2 - 1}
+        self._true: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @torch.no_grad()
+    def before_pass(self) -> None:
+        """Let the next forward and backward passes see perturbed weights."""
+        self.restore()
+        for optimizer in self._optimizers:
+            for parameter in _parameters(optimizer):
+                floating = parameter.is_floating_point() or parameter.is_complex()
+                if floating and id(parameter) not in self._true:
+                    self._true[id(parameter)] = (parameter, parameter.detach().clone())
+                    self._perturb(parameter)
+
+    @torch.no_grad()
+    def before_update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give an optimizer the true weights and perturbed gradients."""
+        for parameter in _parameters(optimizer):
+            self._restore(id(parameter))
+            gradient = parameter.grad
+            if gradient is not None and gradient.layout is torch.strided:
+                self._perturb(gradient)
+
+    def restore(self) -> None:
+        """Put back the weights that no optimizer has asked for since they were perturbed."""
+        for key in list(self._true):
+            self._restore(key)
+
+    @torch.no_grad()
+    def _restore(self, key: int) -> None:
+        if key in self._true:
+            parameter, true = self._true.pop(key)
+            parameter.data.copy_(true)
+
+    def _perturb(self, tensor: torch.Tensor) -> None:
+        factor = self._ulp * torch.finfo(tensor.dtype).eps
+        signs = self._take(tensor).to(tensor.real.dtype if tensor.is_complex() else tensor.dtype)
+        tensor.data.mul_(signs.mul_(factor).add_(1))
+
+    def _take(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A sign for each element, on the tensor's device."""
+        if tensor.device not in self._signs:
+            self._signs[tensor.device] = self._signs[torch.device("cpu")].to(tensor.device)
+        signs = self._signs[tensor.device]
+        start = int(torch.randint(0, _SIGNS, (), generator=self._stream))
+        count = tensor.numel()
+        if count <= _SIGNS - start:
+            return signs[start : start + count].reshape(tensor.shape)
+        rolled = signs.roll(-start).repeat(-(-count // _SIGNS))
+        return rolled[:count].reshape(tensor.shape)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:
+    return (parameter for group in optimizer.param_groups for parameter in group["params"])
