@@ -116,7 +116,7 @@ def report(results: dict[str, dict[str, dict[str, Judgement]]]) -> int:
 
 def show(ulp: float) -> str:
     """Two digits."""
-    return f"{ulp:.1e}" if ulp >= 1e4 else f"{ulp:.0f}" if ulp >= 10 else f"{ulp:.1f}"  # noqa: PLR2004
+    return f"{ulp:.1e}" if ulp >= 1e4 else f"{ulp:.0f}" if ulp >= 10 else f"{ulp:.1f}"
 
 
 if __name__ == "__main__":
