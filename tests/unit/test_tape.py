@@ -302,6 +302,7 @@ def test_a_mode_of_the_users_may_end_while_the_tape_is_on():
     assert _get_current_dispatch_mode_stack() == []
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_a_compiled_region_gives_the_bits_of_a_run_without_tape_and_is_one_call(backend):
     calls = []

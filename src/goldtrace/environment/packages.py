@@ -32,9 +32,9 @@ def installed_packages() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:  # a half-removed distribution leaves a folder without metadata
-            found.setdefault(normalised(name), distribution.version)
+        metadata = distribution.metadata
+        if "Name" in metadata:  # a half-removed distribution leaves a folder without metadata
+            found.setdefault(normalised(metadata["Name"]), distribution.version)
     return dict(sorted(found.items()))
 
 

@@ -34,7 +34,11 @@ class Today:
 
 def todays_environment() -> Today:
     """The environment of this interpreter, read from the metadata of what is installed."""
-    found = {canonicalize_name(d.metadata["Name"]): d for d in importlib.metadata.distributions()}
+    found = {
+        canonicalize_name(d.metadata["Name"]): d
+        for d in importlib.metadata.distributions()
+        if "Name" in d.metadata  # a half-removed distribution leaves a folder without metadata
+    }
     projects = {name: place for name, d in found.items() if (place := _editable(d)) is not None}
     others = {n: d for n, d in found.items() if n not in {*_LEFT_OUT, *projects}}
     needs = _needs({name: d.requires or [] for name, d in found.items()})
