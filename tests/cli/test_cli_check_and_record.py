@@ -41,7 +41,8 @@ def test_record_check_change_and_record_again(project, goldtrace):
     status, out, _ = goldtrace("check", "--json", "report.json")
     report = json.loads((project.root / "report.json").read_text())
     assert status == 1
-    assert "tiny [cpu]: drift from step 0: group0.lr 0.1 → 0.1001" in out
+    assert "tiny [cpu]: drift (" in out
+    assert "from step 0: group0.lr 0.1 → 0.1001" in out
     first = report["runs"][0]["first_divergence"]
     assert (first["step"], first["rung"], first["name"]) == (0, "lr", "group0.lr")
     assert {"what": "setting config.lr", "golden": None, "now": "0.1001"} in [
@@ -60,12 +61,12 @@ def test_record_check_change_and_record_again(project, goldtrace):
 
 def test_recording_twice_gives_the_same_bytes_but_for_the_ledger(project, goldtrace):
     project.declare("tiny", "training:train")
-    goldtrace("record", "--reason", "first")
+    goldtrace("record", "--no-calibrate", "--reason", "first")
     first = project.contents("tiny")
     for path in project.golden("tiny").iterdir():
         path.unlink()
     project.golden("tiny").rmdir()
-    goldtrace("record", "--reason", "second")
+    goldtrace("record", "--no-calibrate", "--reason", "second")
     second = project.contents("tiny")
     differing = {name for name in first if first[name] != second[name]}
     assert differing == {"cpu-portable/ledger.jsonl"}
@@ -90,7 +91,7 @@ def test_a_run_that_differs_from_process_to_process_is_not_recorded(project, gol
 
 def test_a_diverged_run_passes_only_if_the_golden_diverged_as_well(project, goldtrace):
     project.declare("tiny", "training:train", '[config]\nfactor = "nan"\n')
-    assert goldtrace("record", "--reason", "diverges")[0] == 0
+    assert goldtrace("record", "--no-calibrate", "--reason", "diverges")[0] == 0
     assert goldtrace("check")[0] == 0
     project.declare("tiny", "training:train")
     status, out, _ = goldtrace("check")
@@ -143,7 +144,7 @@ def test_absent_data_keeps_no_other_run_from_being_recorded(project, goldtrace):
 
 def test_a_damaged_golden_is_unusable_and_recording_replaces_it(project, goldtrace):
     project.declare("tiny", "training:train")
-    goldtrace("record", "--reason", "first")
+    goldtrace("record", "--no-calibrate", "--reason", "first")
     steps = project.golden("tiny") / "steps.jsonl"
     steps.write_bytes(steps.read_bytes()[:-40])
     status, out, _ = goldtrace("check")
@@ -155,7 +156,7 @@ def test_a_damaged_golden_is_unusable_and_recording_replaces_it(project, goldtra
 
 def test_an_interrupt_keeps_the_old_golden_and_ends_the_child(project, goldtrace):
     project.declare("tiny", "training:train")
-    goldtrace("record", "--reason", "first")
+    goldtrace("record", "--no-calibrate", "--reason", "first")
     before = project.contents("tiny")
     project.declare("tiny", "training:sleeps")
     command = [sys.executable, "-m", "goldtrace.cli", "record", "--reason", "second"]
@@ -199,14 +200,14 @@ def test_nothing_is_written_under_ci_without_the_flag(project, goldtrace, monkey
     assert status == 2
     assert "--in-ci" in err
     assert not project.contents("tiny")
-    assert goldtrace("record", "--reason", "why", "--in-ci")[0] == 0
+    assert goldtrace("record", "--no-calibrate", "--reason", "why", "--in-ci")[0] == 0
     assert project.contents("tiny")
 
 
 def test_diff_compares_two_directories(project, goldtrace):
     project.declare("tiny", "training:train")
     project.declare("other", "training:train", "seed = 1\n")
-    goldtrace("record", "--reason", "first", "--json", "-")
+    goldtrace("record", "--no-calibrate", "--reason", "first", "--json", "-")
     status, out, _ = goldtrace("diff", project.golden("tiny"), project.golden("tiny"))
     assert status == 0
     assert "identical" in out

@@ -67,7 +67,7 @@ def trace_of(spec: RunSpec, device: str, steps: tuple[StepRecord, ...]) -> Trace
 
 
 @contextmanager
-def recording(spec: RunSpec, device: str, *, root: Path) -> Iterator[FakeRun]:
+def recording(spec: RunSpec, device: str, *, root: Path, noise: object = None) -> Iterator[FakeRun]:
     if device == "cuda":
         raise DeviceUnavailableError("no CUDA device is available", hint="choose another runner")
     seed_everything(spec.seed)

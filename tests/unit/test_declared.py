@@ -154,7 +154,10 @@ def test_an_unknown_device_comes_with_what_was_probably_meant() -> None:
 
 
 def test_an_unknown_profile_comes_with_what_was_probably_meant() -> None:
-    assert failure(ENTRY + 'profile = "cpu"\n').expected == "cpu-portable or cpu-native or cuda"
+    assert (
+        failure(ENTRY + 'profile = "cpu"\n').expected
+        == "cpu-portable or cpu-native or universal or cuda"
+    )
     text = ENTRY + 'profile = "cpu_portable"\n'
     assert failure(text, run="y").hint == 'did you mean "cpu-portable"?'
 
