@@ -75,7 +75,7 @@ def test_the_tutorial_goes_as_it_says(tmp_path: Path) -> None:
     test_file.write_text(example.replace("lr=1e-2", "lr=1.001e-2"), encoding="utf-8")
     code, shown = pytest_in(tmp_path)
     assert code == 1
-    told = "from step 0: group0.lr 0.01 → 0.01001"
+    told = "group0.lr  0.01 → 0.01001  +0.1 %"
     assert told in shown
     for page in ("README.md", "docs/tutorial/first-golden.md"):
         assert told in (ROOT / page).read_text(encoding="utf-8")

@@ -57,7 +57,7 @@ def test_training_is_recorded_repeated_and_caught_when_it_moves(
     monkeypatch.setenv("LR", "0.1001")
     moved = project.run("-k", "0.1", "--golden-report=report")
     moved.assert_outcomes(failed=1, deselected=2)
-    moved.stdout.fnmatch_lines(["*drift*from step 0: group0.lr 0.01*"])
+    moved.stdout.fnmatch_lines(["*drift (* ulp) from step 0*", "*first*group0.lr  0.01 → 0.01001*"])
     [run] = project.report().values()
     assert run["first_divergence"]["rung"] == "lr"
 
