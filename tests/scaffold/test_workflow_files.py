@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ def bash(script: str, root: Path, **variables: str) -> subprocess.CompletedProce
     """Run a step as GitHub does: bash, which ends at the first failure."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        [shutil.which("bash") or "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=root,
         env={**os.environ, "PATH": path, "CI": "true", **variables},
         capture_output=True,
