@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
 from _pytest.config.argparsing import Parser
 
 from goldtrace import pytest_plugin
@@ -22,7 +23,9 @@ from goldtrace.model.machine import Processor
 from goldtrace.model.spec import RunSpec
 from goldtrace.store.spec_reader import KEYS
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+REFERENCE = DOCS / "reference"
 PLACE = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -137,6 +140,16 @@ def _device(profile: str) -> str:
     return "cuda" if profile == "cuda" else "cpu"
 
 
+def action() -> str:
+    """The inputs of the GitHub action."""
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
+    rows = [
+        f"| `{name}` | {_code(given['default'])} | {_cell(given['description'])} |"
+        for name, given in inputs.items()
+    ]
+    return "\n".join(["| input | default | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
 def report() -> str:
     """The properties of ``report.json``, from its schema."""
     schema = json.loads((REFERENCE / "report.schema.json").read_text(encoding="utf-8"))
@@ -179,6 +192,10 @@ def _with_metavar(name: str, metavar: Any) -> str:
     return f"{name} {metavar}" if metavar else name
 
 
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
 def _help(action: argparse.Action) -> str:
     text = (action.help or "").replace("%%", "%")
     return f"{text} (required)" if action.required else text
@@ -193,6 +210,7 @@ def _cell(text: str) -> str:
 
 
 BLOCKS = {
+    "action": action,
     "commands": commands,
     "plugin-options": plugin_options,
     "run-keys": run_keys,
@@ -207,6 +225,8 @@ def up_to_date(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in sorted(REFERENCE.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         before = page.read_text(encoding="utf-8")
-        page.write_text(up_to_date(before), encoding="utf-8")
+        after = up_to_date(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")

@@ -76,6 +76,8 @@ def test_git_converts_no_line_ending_and_merges_no_golden(committed):
     steps, declared = attributes[:4], attributes[4:]
     assert [line.rpartition(" ")[2] for line in steps] == ["unset", "unset", "set", "goldtrace"]
     assert {line.rpartition(" ")[2] for line in declared} == {"unspecified"}
+    (removals,) = git(committed, "check-attr", "text", "--", "golden/removed.jsonl").splitlines()
+    assert removals.endswith(": unset")
 
 
 def test_a_golden_survives_a_checkout_that_converts_line_endings(committed):

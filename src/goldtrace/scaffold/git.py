@@ -34,11 +34,14 @@ _HOOK = """\
 
 
 def attributes(root: Path, golden: str) -> Change:
-    """The line of ``.gitattributes`` for goldens; files that people write are left out of it."""
-    line = f"{golden}/*/*/* -text -merge linguist-generated diff=goldtrace"
+    """The lines of ``.gitattributes`` for goldens; files that people write are left out."""
+    lines = (
+        f"{golden}/*.jsonl -text linguist-generated",
+        f"{golden}/*/*/* -text -merge linguist-generated diff=goldtrace",
+    )
     purpose = "goldens: no line-ending conversion, a diff of their numbers"
     before = read(root, ATTRIBUTES)
-    if before is not None and line in before.splitlines():
+    if before is not None and set(lines) <= set(before.splitlines()):
         return Change(path=ATTRIBUTES, action=Action.UNCHANGED, purpose=purpose, before=before)
     kept = before or ""
     gap = "" if not kept else "\n" if kept.endswith("\n") else "\n\n"
@@ -47,7 +50,7 @@ def attributes(root: Path, golden: str) -> Change:
         action=Action.CREATE if before is None else Action.EXTEND,
         purpose=purpose,
         before=before,
-        after=f"{kept}{gap}{_ABOUT_ATTRIBUTES}{line}\n",
+        after="".join((kept, gap, _ABOUT_ATTRIBUTES, *(f"{line}\n" for line in lines))),
     )
 
 
