@@ -119,21 +119,24 @@ def pins() -> str:
         profiles.thread_count = counted
     values = {profile.name: {p.name: p.value for p in profile.pins} for profile in each}
     every = {pin.name: pin for profile in each for pin in profile.pins}
-    heads = [f"`{name}`" for name in values]
-    rows = [
-        " | ".join(
-            [
-                f"| `{name}`",
-                pin.kind.value,
-                *(f"`{of[name]}`" if name in of else "" for of in values.values()),
-                f"{_cell(pin.reason)} |",
-            ]
-        )
-        for name, pin in every.items()
-    ]
-    head = f"| pin | set as | {' | '.join(heads)} | reason |"
-    rule = "| --- " * (3 + len(heads)) + "|"
-    return "\n".join([head, rule, *rows, ""])
+    parts = []
+    for kind, title in _KINDS.items():
+        head = f"| pin | {' | '.join(values)} | reason |"
+        parts += [f"## {title}", "", head, "| --- " * (2 + len(values)) + "|"]
+        for name, pin in every.items():
+            if pin.kind is kind:
+                cells = [f"`{of[name]}`" if name in of else "" for of in values.values()]
+                parts.append(f"| {' | '.join([f'`{name}`', *cells, _cell(pin.reason)])} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+_KINDS = {
+    profiles.PinKind.ENV: "Environment variables",
+    profiles.PinKind.TORCH: "Switches",
+    profiles.PinKind.THREADS: "Threads",
+    profiles.PinKind.EFFECT: "Effects that are read back",
+}
 
 
 def _device(profile: str) -> str:

@@ -39,7 +39,7 @@ def attributes(root: Path, golden: str) -> Change:
         f"{golden}/*.jsonl -text linguist-generated",
         f"{golden}/*/*/* -text -merge linguist-generated diff=goldtrace",
     )
-    purpose = "goldens: no line-ending conversion, a diff of their numbers"
+    purpose = "goldens: bytes kept, a diff of numbers"
     before = read(root, ATTRIBUTES)
     if before is not None and set(lines) <= set(before.splitlines()):
         return Change(path=ATTRIBUTES, action=Action.UNCHANGED, purpose=purpose, before=before)
