@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import subprocess
 import sys
 
 import numpy as np
@@ -84,3 +85,12 @@ def test_afterwards_imports_are_as_before(package):
 def test_a_module_that_is_not_there_is_the_usual_error():
     with imports_draw_nothing(), pytest.raises(ModuleNotFoundError, match="nowhere_at_all"):
         importlib.import_module("nowhere_at_all")
+
+
+def test_it_can_be_the_first_to_import_numpys_generators():
+    code = (
+        "from goldtrace.determinism import imports_draw_nothing\n"
+        "with imports_draw_nothing():\n"
+        "    import numpy.random\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

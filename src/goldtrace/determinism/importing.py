@@ -7,6 +7,7 @@ what else the process had run before, and so would every number that the run dra
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 import threading
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
+_LIBRARIES = ("numpy.random", "torch")
+
 
 @contextmanager
 def imports_draw_nothing() -> Iterator[None]:
@@ -27,6 +30,9 @@ def imports_draw_nothing() -> Iterator[None]:
     Python's ``random``, numpy's legacy generator and torch's CPU generator; a module that seeds
     them at its top level has no say either.
     """
+    # Both now, or they could be found half imported: numpy puts its generators off.
+    for name in _LIBRARIES:
+        importlib.import_module(name)
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
@@ -88,10 +94,7 @@ class _Restoring(Loader):
 
 
 def _keep_streams(undo: ExitStack) -> None:
+    numpy_random, torch = (sys.modules[name] for name in _LIBRARIES)
     undo.callback(random.setstate, random.getstate())
-    numpy_random: Any = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        undo.callback(numpy_random.set_state, numpy_random.get_state(legacy=False))
-    torch: Any = sys.modules.get("torch")
-    if torch is not None:
-        undo.callback(torch.set_rng_state, torch.get_rng_state())
+    undo.callback(numpy_random.set_state, numpy_random.get_state(legacy=False))
+    undo.callback(torch.set_rng_state, torch.get_rng_state())
