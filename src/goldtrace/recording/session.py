@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goldtrace.determinism import pinned, seed_everything
+from goldtrace.determinism import imports_draw_nothing, pinned, seed_everything
 from goldtrace.environment import platform_key, probe_environment, require_platform, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
@@ -50,7 +50,10 @@ def recording(
     """
     require_device(device)
     require_platform(spec.profile, device)
-    with pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force:
+    with (
+        pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force,
+        imports_draw_nothing(),
+    ):
         seeds = seed_everything(spec.seed)
 
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
