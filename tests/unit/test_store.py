@@ -37,15 +37,16 @@ def content(place: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in place.iterdir()}
 
 
-def test_what_is_recorded_is_loaded(store: GoldenStore) -> None:
+def test_what_is_recorded_is_loaded(store: GoldenStore, place: Path) -> None:
     trace = samples.trace()
     plan = samples.record(store, trace)
     digest = trace_digest(encode_trace(trace))
     assert plan.action is PlanAction.CREATED
+    sealed_by = sealed.sha256(content(place)["certificate.json"])
     assert store.load(RUN, PLATFORM) == Golden(
         trace=trace,
         certificate=Certificate(processes=2, digest=digest),
-        ledger=(dataclasses.replace(samples.entry(), golden=digest),),
+        ledger=(dataclasses.replace(samples.entry(), golden=digest, certificate=sealed_by),),
     )
 
 

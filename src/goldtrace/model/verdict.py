@@ -115,11 +115,23 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What became of the candidate golden that a failing check owes its report.
+
+    ``folder`` is where it lies, relative to the report's directory and with ``/``; where there is
+    none, ``why_not`` says why.
+    """
+
+    folder: str | None = None
+    why_not: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """What became of one run on one device in one check.
 
     ``verdict`` is ``None`` when the run was skipped (``skipped`` says why) or could not be
-    judged (``error`` says why).
+    judged (``error`` says why). ``proposal`` is ``None`` where no candidate was asked for.
     """
 
     name: str
@@ -133,6 +145,7 @@ class RunResult:
     hint: str | None = None
     seconds: float | None = None
     diagnosis: Diagnosis | None = None
+    proposal: Proposal | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
