@@ -133,9 +133,9 @@ def _require_declared(header: Header, store: GoldenStore) -> None:
 def _notes(header: Header, root: Path) -> tuple[str, ...]:
     made, here = header.revision, revision(root)
     notes = []
-    if made is None:
+    if made is None and here is not None:
         notes.append("it does not say which commit it was trained on")
-    elif here is not None and made.commit != here.commit:
+    elif made is not None and here is not None and made.commit != here.commit:
         notes.append(f"trained on commit {made.commit[:12]}, while {here.commit[:12]} is here")
     if made is not None and made.dirty:
         notes.append("its commit had local changes when it was trained")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.calibrating import calibrate
@@ -16,7 +18,6 @@ from goldtrace.store.golden import PlanAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from goldtrace.calibrating import Counted
     from goldtrace.certifying import Calibrate, Progress
@@ -120,6 +121,8 @@ def clear_candidates(report: Path, runs: Iterable[Mapping[str, Any]]) -> None:
 
 def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) -> str:
     """One or two lines: where the candidate is and how it is accepted, or why there is none."""
+    with contextlib.suppress(ValueError):
+        report = report.relative_to(Path.cwd())
     if proposal.folder is None:
         return f"{name} [{device}]: no candidate golden: {proposal.why_not}"
     return (
