@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from goldtrace.checklist import checklist
 from goldtrace.compare import compare_traces
 from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.diagnose import diagnose
@@ -121,7 +122,15 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
             golden = nearest_golden(spec.name, header.device, store)
             reference = _why_nearest(golden, header.platform)
     except GoldenError as error:
-        return replace(result, verdict=Verdict.INCOMPARABLE, error=error, hint=error.hint)
+        points = checklist(trace, None, root=store.root.absolute().parent)
+        return replace(
+            result,
+            verdict=Verdict.INCOMPARABLE,
+            error=error,
+            hint=error.hint,
+            checklist=points,
+        )
+    result = replace(result, checklist=checklist(trace, golden, root=store.root.absolute().parent))
     if golden is None:
         others = store.platforms(spec.name)
         verdict = Verdict.INCOMPARABLE if others else Verdict.MISSING

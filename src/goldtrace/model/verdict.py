@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from goldtrace.model.checklist import Point
     from goldtrace.model.diagnosis import Diagnosis
 
 
@@ -131,7 +132,8 @@ class RunResult:
     """What became of one run on one device in one check.
 
     ``verdict`` is ``None`` when the run was skipped (``skipped`` says why) or could not be
-    judged (``error`` says why). ``proposal`` is ``None`` where no candidate was asked for.
+    judged (``error`` says why). ``proposal`` is ``None`` where no candidate was asked for;
+    ``checklist`` is empty where there was no trace.
     """
 
     name: str
@@ -146,6 +148,7 @@ class RunResult:
     seconds: float | None = None
     diagnosis: Diagnosis | None = None
     proposal: Proposal | None = None
+    checklist: tuple[Point, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,7 @@ from goldtrace.determinism import pinned, seed_everything
 from goldtrace.environment import platform_key, probe_environment, require_platform, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
+from goldtrace.recording.loaders import loaders_noted
 from goldtrace.recording.numbers import single, unchanged
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
@@ -50,8 +51,10 @@ def recording(
     """
     require_device(device)
     require_platform(spec.profile, device)
-    with pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force:
+    with ExitStack() as undo:
+        in_force = undo.enter_context(pinned(spec.profile, device=device, warn_only=spec.warn_only))
         seeds = seed_everything(spec.seed)
+        loaders = undo.enter_context(loaders_noted())
 
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
             return Header(
@@ -67,6 +70,7 @@ def recording(
                 data=data,
                 revision=revision(root),
                 canaries=in_force.canaries,
+                loaders=tuple(sorted(loaders)),
             )
 
         run = GoldenRun(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Rung
+from goldtrace.report.checklist import checklist_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,7 @@ def _run(result: RunResult) -> dict[str, Any]:
         "skipped": result.skipped,
         "hint": result.hint,
         "candidate": proposal_document(result.proposal),
+        "checklist": checklist_document(result.checklist),
         "seconds": _finite(result.seconds),
     }
 
