@@ -51,25 +51,6 @@ RESULTS = [
     RunResult(
         name="t",
         device="cpu",
-        platform="cpu-portable",
-        verdict=Verdict.MISSING,
-        proposal=Proposal(folder="candidates/t/cpu-portable"),
-        checklist=(
-            yes("lock", "lock file in force", HOSTILE),
-            no("data", HOSTILE, "nothing", HOSTILE),
-            not_applicable("cudnn", "cuDNN settings", "on the CPU"),
-        ),
-    ),
-    RunResult(
-        name="t",
-        device="cpu",
-        platform="cpu-portable",
-        verdict=Verdict.DRIFT,
-        proposal=Proposal(why_not=HOSTILE),
-    ),
-    RunResult(
-        name="t",
-        device="cpu",
         verdict=Verdict.IDENTICAL,
         comparison=Comparison(verdict=Verdict.IDENTICAL),
     ),
@@ -99,6 +80,25 @@ RESULTS = [
             equivalent_ulp=math.inf,
             notes=(HOSTILE,),
         ),
+    ),
+    RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.MISSING,
+        proposal=Proposal(folder="candidates/t/cpu-portable"),
+        checklist=(
+            yes("lock", "lock file in force", HOSTILE),
+            no("data", HOSTILE, "nothing", HOSTILE),
+            not_applicable("cudnn", "cuDNN settings", "on the CPU"),
+        ),
+    ),
+    RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.DRIFT,
+        proposal=Proposal(why_not=HOSTILE),
     ),
 ]
 
