@@ -59,6 +59,25 @@ RESULTS = [
     RunResult(name="t", device="cpu", error=RunError("it raised", where="m:f", traceback="Trace…")),
     RunResult(name="t", device="cpu", error=ValueError("odd"), seconds=math.nan),
     RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.MISSING,
+        proposal=Proposal(folder="candidates/t/cpu-portable"),
+        checklist=(
+            yes("lock", "lock file in force", HOSTILE),
+            no("data", HOSTILE, "nothing", HOSTILE),
+            not_applicable("cudnn", "cuDNN settings", "on the CPU"),
+        ),
+    ),
+    RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.DRIFT,
+        proposal=Proposal(why_not=HOSTILE),
+    ),
+    RunResult(
         name=HOSTILE,
         device=HOSTILE,
         verdict=Verdict.DRIFT,
@@ -80,25 +99,6 @@ RESULTS = [
             equivalent_ulp=math.inf,
             notes=(HOSTILE,),
         ),
-    ),
-    RunResult(
-        name="t",
-        device="cpu",
-        platform="cpu-portable",
-        verdict=Verdict.MISSING,
-        proposal=Proposal(folder="candidates/t/cpu-portable"),
-        checklist=(
-            yes("lock", "lock file in force", HOSTILE),
-            no("data", HOSTILE, "nothing", HOSTILE),
-            not_applicable("cudnn", "cuDNN settings", "on the CPU"),
-        ),
-    ),
-    RunResult(
-        name="t",
-        device="cpu",
-        platform="cpu-portable",
-        verdict=Verdict.DRIFT,
-        proposal=Proposal(why_not=HOSTILE),
     ),
 ]
 
