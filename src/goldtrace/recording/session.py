@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from goldtrace.determinism import pinned, seed_everything
+from goldtrace.determinism import imports_draw_nothing, pinned, seed_everything
 from goldtrace.environment import platform_key, probe_environment, require_platform, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
@@ -51,10 +51,12 @@ def recording(
     """
     require_device(device)
     require_platform(spec.profile, device)
-    with ExitStack() as undo:
-        in_force = undo.enter_context(pinned(spec.profile, device=device, warn_only=spec.warn_only))
+    with (
+        pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force,
+        imports_draw_nothing(),
+        loaders_noted() as loaders,
+    ):
         seeds = seed_everything(spec.seed)
-        loaders = undo.enter_context(loaders_noted())
 
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
             return Header(
