@@ -85,6 +85,10 @@ golden-update: $(READY)  ## accept what training does now: make golden-update RE
 	@test -n "$(REASON)" || { echo 'say why: make golden-update REASON="torch 2.15: faster softmax"' >&2; exit 2; }
 	$(BIN)/goldtrace record --device $(DEVICE) --reason "$(REASON)" $(RUNS)
 
+.PHONY: ledger
+ledger: $(READY)  ## fail a change of golden/ without its ledger entry (BASE=origin/main: of this branch)
+	$(BIN)/goldtrace ledger --verify $${BASE:+--base "$$BASE"}
+
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .
