@@ -8,13 +8,25 @@ import sys
 from typing import TYPE_CHECKING
 
 from goldtrace import __version__
-from goldtrace.cli import bisect, check, data, diff, doctor, explain, init, record, try_
+from goldtrace.cli import (
+    accept,
+    bisect,
+    check,
+    data,
+    diff,
+    doctor,
+    explain,
+    init,
+    ledger,
+    record,
+    try_,
+)
 from goldtrace.errors import ExitCode, GoldtraceError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (check, record, try_, bisect, diff, explain, doctor, data, init)
+_COMMANDS = (check, record, accept, ledger, try_, bisect, diff, explain, doctor, data, init)
 
 
 def command_line() -> argparse.ArgumentParser:
