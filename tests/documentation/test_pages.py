@@ -71,7 +71,8 @@ def test_every_block_of_toml_is_a_declaration_or_a_part_of_one(tmp_path: Path) -
 
 
 def test_every_block_of_yaml_is_a_part_of_a_workflow(tmp_path: Path) -> None:
-    parts = [text for page in PAGES for text in blocks(page, "yaml")]
+    every = [text for page in PAGES for text in blocks(page, "yaml")]
+    parts = [text for text in every if "jobs" in yaml.safe_load(text)]
     assert len(parts) >= 2
     for number, text in enumerate(parts):
         (tmp_path / f"workflow{number}.yml").write_text(f"on: push\n{text}", encoding="utf-8")
