@@ -59,6 +59,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print(_screen(acceptance))
     if not arguments.dry_run:
         accept(acceptances, store=store)
+    if not arguments.dry_run:
+        written = sum(each.recorded.action is not PlanAction.UNCHANGED for each in acceptances)
+        print(f"written: {written} of {len(acceptances)}, in {arguments.golden_dir}")
     options.write_json(
         arguments.json,
         {
@@ -78,9 +81,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             ],
         },
     )
-    if not arguments.dry_run:
-        written = sum(each.recorded.action is not PlanAction.UNCHANGED for each in acceptances)
-        print(f"written: {written} of {len(acceptances)}, in {arguments.golden_dir}")
     return ExitCode.PASS
 
 
