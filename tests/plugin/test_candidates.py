@@ -108,7 +108,7 @@ def test_accepting_makes_the_session_green(session: Project, tmp_path: Path) -> 
     before = session.goldens()
     done = accept(session, "report", NAME.format("moved"), "--reason", "a new schedule")
     assert done.returncode == 0, done.stderr
-    assert "written: 1 of 1" in done.stdout
+    assert done.stdout.count("written: golden/") == 1
     changed = {name for name, content in session.goldens().items() if before.get(name) != content}
     assert {name.split("/")[0] for name in changed} == {NAME.format("moved")}
     ledger = session.path / "golden" / NAME.format("moved") / "fake-cpu/ledger.jsonl"
@@ -117,7 +117,7 @@ def test_accepting_makes_the_session_green(session: Project, tmp_path: Path) -> 
     assert entries[1]["previous"] == entries[0]["golden"]
     again = accept(session, "report", "--reason", "the rest")
     assert "unchanged" in again.stdout
-    assert "written: 1 of 2" in again.stdout
+    assert again.stdout.count("written: golden/") == 1
     session.run("-k", "moved or new").assert_outcomes(passed=2, deselected=5)
 
 

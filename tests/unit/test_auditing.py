@@ -207,6 +207,22 @@ def test_what_is_not_there_cannot_be_removed(repository: Repository) -> None:
     assert repository.findings() == []
 
 
+def test_a_project_may_lie_anywhere_in_its_repository(repository: Repository) -> None:
+    project = repository.root / "packages/[one] é"
+    project.mkdir(parents=True)
+    repository.git("mv", "golden", str(project))
+    repository.commit()
+    repository.git("branch", "-f", "main")
+    store = GoldenStore(project / "golden")
+    assert audit(store, root=project, base="main").goldens == 1
+    samples.record(store, candidates.recorded(losses=candidates.MOVED), reason="second")
+    repository.commit()
+    assert audit(store, root=project, base="main").findings == ()
+    shutil.rmtree(store.root)
+    [finding] = audit(store, root=project, base="main").findings
+    assert "the golden was removed" in finding.what
+
+
 def test_the_base_is_where_the_branch_left_it(repository: Repository) -> None:
     repository.git("switch", "-q", "main")
     record_again(repository)
