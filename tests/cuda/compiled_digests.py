@@ -21,4 +21,4 @@ for capability in map(int, sys.argv[1:]):
         target=GPUTarget("cuda", capability, 32),
         options=OPTIONS,
     )
-    print(capability, len(compiled.asm["cubin"]), "bytes")
+    sys.stdout.write(f"{capability} {len(compiled.asm['cubin'])} bytes\n")

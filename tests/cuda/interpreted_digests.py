@@ -6,6 +6,7 @@ Prints a JSON object: the name of each case, and the two digests.
 from __future__ import annotations
 
 import json
+import sys
 
 import torch
 
@@ -37,7 +38,7 @@ def cases() -> dict[str, torch.Tensor]:
         )
         matrix = whole.reshape(7, 53)
         found |= {
-            f"{name} 7×53": matrix,
+            f"{name} 7 by 53": matrix,
             f"{name} transposed": matrix.t(),
             f"{name} every other column": matrix[:, ::2],
             f"{name} expanded": matrix[:1].expand(5, 53),
@@ -64,7 +65,7 @@ def main() -> None:
     pairs = {name: (found["one"][name], digest_tensor(name, t)) for name, t in tensors.items()}
     pairs["of another group"] = (found["other"]["weight"], digest_tensor("weight", torch.eye(9)))
     pairs["alone"] = (alone, digest_tensor("w", torch.eye(9)))
-    print(json.dumps(pairs))
+    sys.stdout.write(json.dumps(pairs))
 
 
 if __name__ == "__main__":

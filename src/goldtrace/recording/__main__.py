@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldtrace.determinism import explained_refusal
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
@@ -84,6 +85,10 @@ def _call(entry: Callable[[GoldenRun], object], run: GoldenRun) -> None:
     except (Exception, SystemExit) as error:
         # The frames of this file say nothing to the author of the entry point.
         frames = traceback.format_exception(type(error), error, error.__traceback__)
+        refusal = explained_refusal(error, run.device, where=run.name)
+        if refusal is not None:
+            refusal.traceback = "".join([frames[0], *frames[2:]])
+            raise refusal from error
         raise RunError(
             "the entry point raised",
             where=run.name,

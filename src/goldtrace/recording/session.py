@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from goldtrace.determinism import pinned, seed_everything
-from goldtrace.environment import platform_key, probe_environment, require_platform, revision
+from goldtrace.environment import (
+    accelerator_conditions,
+    platform_key,
+    probe_environment,
+    require_platform,
+    revision,
+)
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
 from goldtrace.recording.numbers import single, unchanged
@@ -52,6 +58,7 @@ def recording(
     require_platform(spec.profile, device)
     with pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force:
         seeds = seed_everything(spec.seed)
+        start = accelerator_conditions() if device == "cuda" else {}
 
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
             return Header(
@@ -67,6 +74,7 @@ def recording(
                 data=data,
                 revision=revision(root),
                 canaries=in_force.canaries,
+                conditions={"start": start, "end": accelerator_conditions()} if start else {},
             )
 
         run = GoldenRun(
