@@ -17,6 +17,7 @@ from goldtrace.determinism import explained_refusal
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
+from goldtrace.model.execution import Execution
 from goldtrace.model.noise import Noise
 from goldtrace.model.spec import RunSpec
 from goldtrace.recording.capture import capturing
@@ -39,7 +40,10 @@ def main(spec_file: Path, out: Path) -> None:
         wanted = request.get("capture")
         observe = None if wanted is None else capturing(wanted["place"], Path(wanted["folder"]))
         device = request["device"]
-        with recording(spec, device, root=root, observe=observe, noise=noise) as run:
+        execution = Execution(request["execution"])
+        with recording(
+            spec, device, root=root, observe=observe, noise=noise, execution=execution
+        ) as run:
             _call(import_entry(spec), run)
             files = encode_trace(run.finish())
     except GoldtraceError as error:

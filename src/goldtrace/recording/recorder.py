@@ -12,9 +12,11 @@ import torch
 
 from goldtrace.determinism import rng_states
 from goldtrace.errors import RecordingError
+from goldtrace.model.execution import Execution
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import start_batch
+from goldtrace.recording.compiling import compile_in_place, require_compiled
 from goldtrace.recording.digest import combine, digest_bytes, start_digests
 from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests
 from goldtrace.recording.noise import Perturbation
@@ -68,6 +70,7 @@ class GoldenRun:
         tape: Tape | None = None,
         rounding: Callable[[Scalar], Scalar] = unchanged,
         noise: Noise | None = None,
+        execution: Execution = Execution.EAGER,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -77,6 +80,7 @@ class GoldenRun:
         self._tape = tape or Tape((), root=Path.cwd())
         self._rounding = rounding
         self._noise = noise
+        self._execution = execution
         self._perturbation: Perturbation | None = None
         self._movement: Movement | None = None
         self._data: dict[str, Mapping[str, str]] = {}
@@ -120,6 +124,8 @@ class GoldenRun:
         optimizers: Any = named("optimizer", optimizer, torch.optim.Optimizer)
         watched = Watched(models, optimizers, named("scheduler", scheduler, None), scaler)
         self._watched = watched
+        if self._execution is Execution.COMPILED:
+            compile_in_place(watched.models.values())
         self._hooks = [
             hook
             for each in watched.optimizers.values()
@@ -245,6 +251,8 @@ class GoldenRun:
                 expected="golden_run.step(loss=…, batch=…) once for every training step",
                 hint="is the data loader empty?",
             )
+        if self._execution is Execution.COMPILED:
+            require_compiled(self.name)
         for hook in self._hooks:
             hook.remove()
         if self._perturbation is not None:

@@ -16,6 +16,7 @@ from goldtrace.environment import (
     revision,
 )
 from goldtrace.errors import DeviceUnavailableError
+from goldtrace.model.execution import Execution
 from goldtrace.model.trace import Header
 from goldtrace.recording.numbers import single, unchanged
 from goldtrace.recording.recorder import GoldenRun
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 NOISE_PIN = "gradient noise"
 """The pin of a perturbed trace, which can therefore never be taken for a plain one."""
 
+EXECUTION_PIN = "execution"
+"""The pin of a trace whose models were compiled behind the training's back."""
+
 
 @contextmanager
 def recording(
@@ -41,12 +45,14 @@ def recording(
     root: Path,
     observe: Observer | None = None,
     noise: Noise | None = None,
+    execution: Execution = Execution.EAGER,
 ) -> Iterator[GoldenRun]:
     """Apply and verify the profile of ``spec``, seed every generator and hand out the recorder.
 
     ``root`` is the directory that the project's lock file and repository are looked for in;
     ``observe`` is told of each operator of the steps that are taped. ``noise`` perturbs the run's
-    gradients, and is named among the pins of its trace; such a run has no tape.
+    gradients, and is named among the pins of its trace; such a run has no tape. So is another
+    ``execution`` than eager.
     Everything process-wide is put back when the block is left.
 
     Raises:
@@ -60,6 +66,10 @@ def recording(
         seeds = seed_everything(spec.seed)
         start = accelerator_conditions() if device == "cuda" else {}
 
+        marks = {} if noise is None else {NOISE_PIN: str(noise)}
+        if execution is not Execution.EAGER:
+            marks[EXECUTION_PIN] = execution.value
+
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
             return Header(
                 run=spec.name,
@@ -68,7 +78,7 @@ def recording(
                 origin=spec.entry,
                 settings=spec.settings(),
                 spec_digest=spec.digest(),
-                pins=in_force.pins if noise is None else {**in_force.pins, NOISE_PIN: str(noise)},
+                pins={**in_force.pins, **marks},
                 environment=probe_environment(device, root=root),
                 seeds=seeds,
                 data=data,
@@ -86,6 +96,7 @@ def recording(
             rounding=single if in_force.pins.get("goldtrace.universal") else unchanged,
             tape=Tape(spec.tape if noise is None else (), root=root.absolute(), observe=observe),
             noise=noise,
+            execution=execution,
         )
         try:
             yield run
