@@ -84,4 +84,4 @@ def test_a_run_of_which_nothing_is_compiled_is_refused(project):
 def test_two_traces_or_one_run_are_asked_for(capsys):
     for arguments in (["a"], ["a", "b", "--paired", "tiny"], []):
         assert main(["diff", *arguments]) == 2
-        assert "goldtrace diff --paired RUN" in capsys.readouterr().err
+        assert "--paired RUN" in capsys.readouterr().err

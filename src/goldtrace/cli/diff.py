@@ -27,8 +27,15 @@ def add_to(commands: Any) -> None:
         epilog="example: goldtrace diff golden/transformer/cpu-portable /tmp/other/cpu-portable; "
         "goldtrace diff --paired transformer --device cuda",
     )
-    parser.add_argument("golden", type=Path, nargs="?", metavar="TRACE")
-    parser.add_argument("current", type=Path, nargs="?", metavar="TRACE")
+    parser.add_argument(
+        "traces", nargs="*", type=Path, metavar="TRACE", help="two directories; or one file"
+    )
+    parser.add_argument(
+        "--textconv",
+        action="store_true",
+        help="print one file of a golden as lines that git can compare: "
+        'git config diff.goldtrace.textconv "goldtrace diff --textconv"',
+    )
     parser.add_argument("--paired", metavar="RUN", help="a declared run, eager against compiled")
     parser.add_argument(
         "--no-calibrate",
@@ -48,14 +55,17 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.report.document import to_document
     from goldtrace.report.terminal import render_comparison
 
-    traces = [path for path in (arguments.golden, arguments.current) if path is not None]
-    if len(traces) != (0 if arguments.paired else 2):
+    wanted = 0 if arguments.paired else 1 if arguments.textconv else 2
+    if len(arguments.traces) != wanted:
         raise UsageError(
-            "two traces are compared, or one run with --paired",
-            expected="goldtrace diff TRACE TRACE, or goldtrace diff --paired RUN",
-            found=" ".join(map(str, traces)) or "nothing",
+            "the wrong number of paths",
+            expected="two directories of traces, or --textconv and one file, or --paired RUN",
+            found=" ".join(map(str, arguments.traces)) or "nothing",
+            hint="goldtrace diff --help",
         )
-    result = _paired(arguments) if arguments.paired else _stored(*traces)
+    if arguments.textconv:
+        return _print_file(arguments.traces[0])
+    result = _paired(arguments) if arguments.paired else _stored(*arguments.traces)
     print(render_comparison(result))
     options.write_json(arguments.json, to_document([result]))
     return ExitCode.PASS if result.passed else ExitCode.DRIFT
@@ -98,6 +108,17 @@ def _paired(arguments: argparse.Namespace) -> RunResult:
         calibrated=not arguments.no_calibrate,
         progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
     )
+
+
+def _print_file(path: Path) -> ExitCode:
+    from goldtrace.report.golden_text import as_text
+
+    try:
+        text = as_text(path.read_bytes())
+    except OSError as error:
+        raise UsageError("the file can't be read", where=str(path), found=str(error)) from error
+    sys.stdout.buffer.write(text)
+    return ExitCode.PASS
 
 
 def read_trace(directory: Path) -> Trace:

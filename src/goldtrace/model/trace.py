@@ -52,6 +52,7 @@ class Header:
     revision: Revision | None = None
     canaries: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    loaders: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 

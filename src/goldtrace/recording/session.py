@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goldtrace.determinism import pinned, seed_everything
+from goldtrace.determinism import imports_draw_nothing, pinned, seed_everything
 from goldtrace.environment import (
     accelerator_conditions,
     platform_key,
@@ -18,6 +18,7 @@ from goldtrace.environment import (
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.execution import Execution
 from goldtrace.model.trace import Header
+from goldtrace.recording.loaders import loaders_noted
 from goldtrace.recording.numbers import single, unchanged
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
@@ -62,7 +63,11 @@ def recording(
     """
     require_device(device)
     require_platform(spec.profile, device)
-    with pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force:
+    with (
+        pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force,
+        imports_draw_nothing(),
+        loaders_noted() as loaders,
+    ):
         seeds = seed_everything(spec.seed)
         start = accelerator_conditions() if device == "cuda" else {}
 
@@ -85,6 +90,7 @@ def recording(
                 revision=revision(root),
                 canaries=in_force.canaries,
                 conditions={"start": start, "end": accelerator_conditions()} if start else {},
+                loaders=tuple(sorted(loaders)),
             )
 
         run = GoldenRun(
