@@ -114,15 +114,11 @@ def _pack(flats: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     parts = torch.split(packed, counts)
     views = [part.view(-1)[: f.numel()] for part, f in zip(parts, flats.values(), strict=True)]
     torch._foreach_copy_(views, list(flats.values()))
-    named = zip(flats, counts, strict=True)
-    flips = [flip for name, count in named for flip in _flips(name, count)]
+    flips = _flips_of(first.device, tuple(zip(flats, counts, strict=True)))
     signs = _signs(str(first.device), first.dtype)
-    sums = torch.cat(
-        [
-            (block * signs).double().view(-1, _PERIOD // _LANES, _LANES).sum(1)
-            for block in torch.split(packed, _AT_ONCE)
-        ]
-    ) * torch.tensor(flips, dtype=torch.float64).to(first.device).view(-1, 1)
+    # One block in float64 at a time.
+    blocks = ((block * signs).double() for block in torch.split(packed, _AT_ONCE))
+    sums = torch.cat([b.view(len(b), _PERIOD // _LANES, _LANES).sum(1) for b in blocks]) * flips
     # A sum for each, not a product with a matrix: a NaN must stay in its own tensor.
     return [part.sum(0) for part in torch.split(sums, counts)]
 
@@ -153,6 +149,15 @@ def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
 def _flips(name: str, count: int) -> list[int]:
     stream = random.Random(f"{_SEED} {name}")  # noqa: S311 - signs, not secrets
     return [1 - 2 * stream.getrandbits(1) for _ in range(count)]
+
+
+@functools.lru_cache(maxsize=16)
+def _flips_of(device: torch.device, named: tuple[tuple[str, int], ...]) -> torch.Tensor:
+    flips = [flip for name, count in named for flip in _flips(name, count)]
+    column = torch.tensor(flips, dtype=torch.float64).view(-1, 1)
+    if device.type != "cuda":
+        return column
+    return column.pin_memory().to(device, non_blocking=True)
 
 
 class Movement:

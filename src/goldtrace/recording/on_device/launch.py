@@ -46,8 +46,12 @@ def start_hashing(tensors: Sequence[torch.Tensor]) -> Callable[[], list[bytes]]:
     device = tensors[0].device
     # The allocator aligns whatever it makes: only views can lie between words.
     aligned = [t if t.data_ptr() % _WORD == 0 else t.clone() for t in tensors]
+    on_a_gpu = device.type == "cuda"
     layout, table = _table(
-        device, tuple(t.data_ptr() for t in aligned), tuple(t.nbytes for t in aligned)
+        device,
+        torch.cuda.current_stream(device).cuda_stream if on_a_gpu else 0,
+        tuple(t.data_ptr() for t in aligned),
+        tuple(t.nbytes for t in aligned),
     )
     if not len(layout.rows):
         return lambda: [b""] * len(tensors)
@@ -55,7 +59,7 @@ def start_hashing(tensors: Sequence[torch.Tensor]) -> Callable[[], list[bytes]]:
 
     answer = torch.empty(layout.words, dtype=torch.int64, device=device)
     # Without a GPU this is Triton's interpreter, in tests.
-    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+    with torch.cuda.device(device) if on_a_gpu else nullcontext():
         hash_chunks[(len(layout.rows),)](
             table,
             _constants(device),
@@ -68,9 +72,13 @@ def start_hashing(tensors: Sequence[torch.Tensor]) -> Callable[[], list[bytes]]:
 
 @functools.lru_cache(maxsize=8)
 def _table(
-    device: torch.device, addresses: tuple[int, ...], sizes: tuple[int, ...]
+    device: torch.device,
+    stream: int,  # the copy is in order with what else is queued there, and with nothing else
+    addresses: tuple[int, ...],
+    sizes: tuple[int, ...],
 ) -> tuple[Layout, torch.Tensor]:
     """The rows on the device; from step to step tensors mostly stay where they are."""
+    del stream
     layout = lay_out(addresses, sizes)
     rows = torch.from_numpy(layout.rows)
     if device.type == "cuda":
