@@ -209,7 +209,7 @@ SGD = EVERY - ADAM
 ROUNDING: dict[str, tuple[Change, frozenset[str]]] = {
     "2 threads": (lambda: threads(2), EVERY),
     "4 threads": (lambda: threads(4), EVERY),
-    "oneDNN off": (onednn_off, IMAGES | {"lstm"}),
+    "oneDNN off": (onednn_off, EVERY),
     "channels-last": (channels_last, IMAGES),
     "sums reversed": (ReversedProducts, EVERY),
 }

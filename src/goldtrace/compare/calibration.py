@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Judgement:
     """What a calibration says of two traces.
 
-    ``equivalents`` are in order of their noise, the largest first. ``scattered`` are numbers beyond
-    their horizon that differ by more than noise has scattered them there.
+    ``equivalents`` are in order of their noise, the largest first. ``scattered`` is what noise
+    hides, beyond a horizon or altogether, and what differs by more than noise has moved it there.
     """
 
     equivalents: tuple[Equivalent, ...]
@@ -55,7 +55,8 @@ def judge_by(
 
     That of many tensors is the largest of theirs: a change may touch few of them at first, such as
     the last layer alone. Gradient norms have none of their own, because one flipped sign moves
-    them; the weights that the gradients went into say more.
+    them; the weights that the gradients went into say more. What has no equivalent noise must
+    stay near where noise has moved it.
 
     ``leave_out`` names the numbers that something else judges, such as an explicit tolerance.
     """
@@ -77,7 +78,9 @@ def judge_by(
         elif _is_scattered(response, distance):
             scattered.append(f"metric {name}")
     for rung in (Rung.WEIGHTS, Rung.BUFFERS):
-        found += _tensors(calibration, golden, current, rung)
+        peak, lost = _tensors(calibration, golden, current, rung)
+        found += peak
+        scattered += lost
         initial = initial_distances(golden, current, rung)
         if any(initial.values()):
             ulp = max(initial.values())
@@ -92,6 +95,7 @@ def equivalent_noise(calibration: Calibration, response: Response, distance: Dis
 
     The response is known for two sizes of noise, and taken to be a power law between them and
     proportional beyond. Its slope on logarithmic axes is between ``FLATTEST`` and 1: see there.
+    No amount of noise moves what neither noise nor rounding has ever moved.
     """
     difference = distance.difference
     if difference == 0:
@@ -100,6 +104,8 @@ def equivalent_noise(calibration: Calibration, response: Response, distance: Dis
     rare = math.pow(ratio, FLATTEST)
     small = response.small
     large = max(response.large, distance.resolution, small * rare)
+    if large == 0:
+        return math.inf
     if large > small * ratio:
         small = large / rare
     if difference <= small:
@@ -124,22 +130,26 @@ def _number(
         if number <= horizon and name != GRAD_NORM:
             ulp = equivalent_noise(calibration, response, distance)
             peaks.append(Equivalent(quantity=name, ulp=ulp, step=number))
-        elif number > horizon and _is_scattered(response, distance):
+        elif _is_scattered(response, distance):
             scattered.append(f"{name} at step {number}")
     return _largest(peaks), scattered
 
 
 def _tensors(
     calibration: Calibration, golden: Trace, current: Trace, rung: Rung
-) -> list[Equivalent]:
+) -> tuple[list[Equivalent], list[str]]:
     peaks = []
+    scattered = []
     for step, name, distance in tensor_distances(golden, current, rung):
         response = calibration.tensors.get(rung, {}).get(step, {}).get(name)
-        if response is None or not _is_judged(calibration, rung, step, response, distance):
+        if response is None:
             continue
-        ulp = equivalent_noise(calibration, response, distance)
-        peaks.append(Equivalent(quantity=rung.value, ulp=ulp, step=step))
-    return _largest(peaks)
+        if _is_judged(calibration, rung, step, response, distance):
+            ulp = equivalent_noise(calibration, response, distance)
+            peaks.append(Equivalent(quantity=rung.value, ulp=ulp, step=step))
+        elif _is_scattered(response, distance):
+            scattered.append(f"{name} at step {step}")
+    return _largest(peaks), scattered
 
 
 def _is_judged(
@@ -154,7 +164,8 @@ def _is_judged(
 
 def _is_scattered(response: Response, distance: Distance) -> bool:
     spread = max(response.small, response.large, distance.resolution)
-    return distance.difference > SPREAD * spread
+    # Noise that left no finite number has shown nothing: then only the same value will do.
+    return distance.difference > (SPREAD * spread if math.isfinite(spread) else 0.0)
 
 
 def _largest(peaks: Iterable[Equivalent]) -> list[Equivalent]:

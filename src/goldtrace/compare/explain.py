@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.compare.calibration import judge_by
 from goldtrace.compare.rules import FLOATING_STATE, GRAD_NORM
-from goldtrace.compare.thresholds import OVERRULED
+from goldtrace.compare.thresholds import OVERRULED, SPREAD
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
@@ -60,14 +60,20 @@ class Explained:
         )
         structure = _structure(golden)
         floating = all(_is_floating(each, calibration, rules, structure) for each in open_)
-        is_rounding, notes = _weigh(
-            judgement,
-            calibration,
-            open_[0],
-            floating=floating,
-            rounding_ulp=rounding_ulp,
-            operator_class=operator_class,
-        )
+        unknown = _uncalibrated(open_, calibration, structure)
+        if floating and unknown is not None:
+            is_rounding = False
+            notes = (f"{unknown} was not calibrated: whether it differs by rounding is not known",)
+        else:
+            is_rounding, notes = _weigh(
+                judgement,
+                calibration,
+                open_[0],
+                floating=floating,
+                rounding_ulp=rounding_ulp,
+                operator_class=operator_class,
+            )
+        notes += _beyond(calibration, golden)
         if is_rounding:
             found = [replace(divergence, tolerated=True) for divergence in found]
         return cls(
@@ -99,7 +105,7 @@ def _weigh(
         return not judgement.scattered, (note,)
     note = ""
     if judgement.scattered:
-        note = f"beyond the horizon, noise never moved {judgement.scattered[0]} as far"
+        note = f"noise never moved {judgement.scattered[0]} as far, though it hides much there"
     elif judgement.ulp == 0:
         when = "at the end" if first.step is None else f"at step {first.step}"
         note = (
@@ -130,6 +136,31 @@ def _is_floating(
     # The structure describes tensors by name: an integer is never off by rounding.
     is_integer = structure.get(divergence.name, "").startswith(_INTEGER)
     return divergence.rung in FLOATING_STATE and not is_integer
+
+
+def _uncalibrated(
+    found: Sequence[Divergence], calibration: Calibration, structure: Mapping[str, str]
+) -> str | None:
+    """A single weight or buffer that differs and whose response to noise nobody knows."""
+    known = {
+        rung: {name for named in steps.values() for name in named}
+        for rung, steps in calibration.tensors.items()
+    }
+    for each in found:
+        sketched = each.rung in (Rung.WEIGHTS, Rung.BUFFERS) and each.name in structure
+        if sketched and each.name not in known.get(each.rung, ()):
+            return each.name
+    return None
+
+
+def _beyond(calibration: Calibration, golden: Trace) -> tuple[str, ...]:
+    """What is hardly guarded: the steps after the horizon, and by what they are still held."""
+    horizon, last = calibration.horizon, golden.steps[-1].number
+    if horizon is None or horizon >= last:
+        return ()
+    hidden = ", ".join(sorted(n for n, step in calibration.horizons.items() if step == horizon))
+    allowed = f"up to {SPREAD:g} times what {calibration.large:g} ulp of noise did passes there"
+    return (f"after step {horizon} rounding noise hides {hidden}: {allowed}",)
 
 
 def _word(operator_class: str | None) -> str:

@@ -63,8 +63,8 @@ class StepRecord:
     batch's samples regardless of their order; ``tensors`` the digests of single tensors by rung,
     at the initial, the first and the last step (for ``Rung.STRUCTURE`` a description instead).
     ``sketches`` are of the weights and buffers in the initial record, and afterwards, at the steps
-    that ``is_sketched`` names, of how far each has moved since. They estimate differences, and
-    are no evidence of equality: that is what digests are for.
+    that ``is_sketched`` names and at the end, of how far each has moved since. They estimate
+    differences, and are no evidence of equality: that is what digests are for.
     """
 
     number: int

@@ -243,6 +243,9 @@ class GoldenRun:
         last = self._steps[-1]
         if last.number > 0:
             self._steps[-1] = replace(last, tensors=self._latest)
+        if self._movement is not None and not last.sketches:
+            # Whatever happened since the last power of two, or after the last step, shows here.
+            self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now())
         final = self._watched.final_digests() if self._watched is not None else {}
         self._trace = Trace(
             header=self._header(self._data),

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Sketch
     from goldtrace.recording.ladder import Watched
 
-_PERIOD = 1 << 16
-"""Elements after which the signs repeat, up to one sign for each repetition."""
+_PIECE = 1 << 16
+"""Elements that take their signs from one place of the stream on."""
 _LANES = 64  # partial sums side by side; a multiple of every number of buckets
 _TOTAL = 512  # buckets that a step spends on all tensors of a rung together
 _FEWEST, _MOST = 2, 8
-_SEED = "goldtrace sketch 1"
+_SEED = "goldtrace sketch 2"
 
 
 def buckets_for(tensors: int) -> int:
@@ -73,28 +73,32 @@ def _lanes(name: str, tensor: torch.Tensor) -> torch.Tensor:
         flat = flat.double()
     # A product with a sign is exact in every format, and half as wide as in float64.
     signs = _signs(str(tensor.device), flat.dtype)
-    flips = _flips(name, 1 + flat.numel() // _PERIOD)
+    starts = _starts(name, 1 + flat.numel() // _PIECE)
     total = torch.zeros(_LANES, dtype=torch.float64, device=tensor.device)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
-    for place, piece in enumerate(torch.split(flat, _PERIOD)):
+    for start, piece in zip(starts, torch.split(flat, _PIECE), strict=False):
         full = piece.numel() // _LANES * _LANES
-        signed = (piece * signs[: piece.numel()]).double()
-        total.add_(signed[:full].view(-1, _LANES).sum(0), alpha=flips[place])
+        signed = (piece * signs[start : start + piece.numel()]).double()
+        total += signed[:full].view(-1, _LANES).sum(0)
         if full < piece.numel():
-            total[: piece.numel() - full].add_(signed[full:], alpha=flips[place])
+            total[: piece.numel() - full] += signed[full:]
     return total
 
 
 @lru_cache(maxsize=8)
 def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
-    bits = random.Random(_SEED).getrandbits(_PERIOD).to_bytes(_PERIOD // 8, "little")  # noqa: S311
+    bits = random.Random(_SEED).getrandbits(2 * _PIECE).to_bytes(_PIECE // 4, "little")  # noqa: S311
     signs = np.unpackbits(np.frombuffer(bits, dtype=np.uint8)).astype(np.float64) * 2 - 1
     return torch.from_numpy(signs).to(device=device, dtype=dtype)
 
 
-def _flips(name: str, count: int) -> list[int]:
+def _starts(name: str, count: int) -> list[int]:
+    """Where in the stream of signs each piece begins.
+
+    Elsewhere for each piece, or rows that change places by whole pieces would cancel.
+    """
     stream = random.Random(f"{_SEED} {name}")  # noqa: S311 - signs, not secrets
-    return [1 - 2 * stream.getrandbits(1) for _ in range(count)]
+    return [8 * stream.randrange(_PIECE // 8) for _ in range(count)]
 
 
 class Movement:
