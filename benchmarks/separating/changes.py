@@ -198,6 +198,20 @@ class Precision(TorchFunctionMode):
             return value + (rounded.view(torch.float32) - value).detach()
 
 
+@contextmanager
+def onednn_bf16() -> Iterator[None]:
+    """Products in bf16 by oneDNN itself, on a processor that has them."""
+    settings = [torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv, torch.backends.mkldnn.rnn]
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
+
+
 # --- the lists ------------------------------------------------------------------------------------
 
 IMAGES = frozenset({"resnet18-synthetic", "resnet18-cifar10", "depthwise"})

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
 
-STEPS = 9
-"""Steps that are trained: sketches of 0, 1, 2, 4 and 8."""
+STEPS = 6
+"""Steps that are trained: sketches of 0, 1, 2, 4 and 5."""
 
 
 class _Enough(Exception):  # noqa: N818 - no error
@@ -55,39 +55,52 @@ def train(spec: RunSpec, change: changes.Change, *, noise: Noise | None = None) 
 
 
 def leave(trace: Trace, folder: Path) -> None:
-    """Write a trace."""
-    folder.mkdir(parents=True)
+    """Write a trace; it is there whole or not at all."""
+    part = folder.with_name(f"{folder.name}.part")
+    part.mkdir(parents=True, exist_ok=True)
     for name, content in encode_trace(trace).items():
-        (folder / name).write_bytes(content)
+        (part / name).write_bytes(content)
+    part.rename(folder)
 
 
-def main(out: Path, profile: str, only: list[str]) -> None:
+def main(out: Path, variants: str, only: list[str]) -> None:
     """Train every variant of each run in ``only`` that is not in ``out`` yet."""
+    chosen = {"changes": _changed, "native": _native}.get(variants, partial(_release, variants))
     for name, spec in specs().items():
         if name not in only:
             continue
-        began = time.monotonic()
-        wanted = dict(_native(spec) if profile == "cpu-native" else _portable(spec))
+        began = time.process_time()
+        wanted = dict(chosen(spec))
         missing = {place: run for place, run in wanted.items() if not (out / name / place).exists()}
         for place, run in missing.items():
             leave(run(), out / name / place)
-        seconds = time.monotonic() - began
-        print(f"{name}, {profile}: {len(missing)} trainings, {seconds:.0f} s", flush=True)
+        seconds = time.process_time() - began
+        print(f"{name}, {variants}: {len(missing)} trainings, {seconds:.0f} s of CPU", flush=True)
 
 
 def _native(spec: RunSpec) -> Iterator[tuple[str, Callable[[], Trace]]]:
     native = dataclasses.replace(spec, profile="cpu-native")
     yield "rounding/cpu-native", partial(train, native, changes.nothing)
+    yield "behaviour/bf16 products of oneDNN", partial(train, native, changes.onednn_bf16)
 
 
-def _portable(spec: RunSpec) -> Iterator[tuple[str, Callable[[], Trace]]]:
+def _calibrated(spec: RunSpec) -> Iterator[tuple[str, Callable[[], Trace]]]:
     yield "golden", partial(train, spec, changes.nothing)
     for noise in NOISES:
         yield f"noise/{noise}", partial(train, spec, changes.nothing, noise=noise)
+
+
+def _changed(spec: RunSpec) -> Iterator[tuple[str, Callable[[], Trace]]]:
+    yield from _calibrated(spec)
     for group, known in (("rounding", changes.ROUNDING), ("behaviour", changes.BEHAVIOUR)):
         for title, (change, runs) in known.items():
             if spec.name in runs:
                 yield f"{group}/{title}", partial(train, spec, change)
+
+
+def _release(folder: str, spec: RunSpec) -> Iterator[tuple[str, Callable[[], Trace]]]:
+    for place, run in _calibrated(spec):
+        yield f"{folder}/{place}", run
 
 
 if __name__ == "__main__":

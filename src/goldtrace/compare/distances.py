@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldtrace.compare.rules import GRAD_NORM
+from goldtrace.compare.rules import BUFFER_NORM, GRAD_NORM
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
@@ -137,8 +137,8 @@ def _initial(trace: Trace) -> StepRecord | None:
 
 
 def _numbers(step: StepRecord) -> Mapping[str, Scalar]:
-    own = {} if step.grad_norm is None else {GRAD_NORM: step.grad_norm}
-    return {**step.scalars, **own}
+    own = {GRAD_NORM: step.grad_norm, BUFFER_NORM: step.buffer_norm}
+    return {**step.scalars, **{name: norm for name, norm in own.items() if norm is not None}}
 
 
 def _minus(one: Sketch, other: Sketch) -> Sketch:

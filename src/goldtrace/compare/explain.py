@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.calibration import judge_by
-from goldtrace.compare.rules import FLOATING_STATE, GRAD_NORM
+from goldtrace.compare.rules import BUFFER_NORM, FLOATING_STATE, GRAD_NORM
 from goldtrace.compare.thresholds import OVERRULED, SPREAD
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
@@ -56,11 +57,13 @@ class Explained:
             calibration,
             golden,
             current,
-            leave_out=lambda name: rules.for_metric(name) is not None,
+            leave_out=partial(_is_left_out, rules),
+            spread=SPREAD * max(1.0, rounding_ulp / calibration.large),
         )
         structure = _structure(golden)
         floating = all(_is_floating(each, calibration, rules, structure) for each in open_)
         unknown = _uncalibrated(open_, calibration, structure)
+        notes: tuple[str, ...]
         if floating and unknown is not None:
             is_rounding = False
             notes = (f"{unknown} was not calibrated: whether it differs by rounding is not known",)
@@ -82,6 +85,13 @@ class Explained:
             equivalents=judgement.equivalents,
             notes=notes,
         )
+
+
+def _is_left_out(rules: Rules, name: str) -> bool:
+    """Whether an explicit tolerance judges a number, in the place of the calibration."""
+    if name in (GRAD_NORM, BUFFER_NORM):
+        return name in rules.tolerance
+    return rules.for_metric(name) is not None
 
 
 def _weigh(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -118,6 +119,25 @@ class Watched:
     def buffer_digests(self) -> dict[str, str]:
         """The digest of each buffer."""
         return {name: digest_tensor(name, buffer) for name, buffer in self.buffers().items()}
+
+    def buffer_norm(self) -> Scalar | None:
+        """The geometric mean of the norms of the floating-point buffers that are not zero.
+
+        As float32: the last bits of a logarithm are not the same on every processor.
+        """
+        norms = [
+            torch.linalg.vector_norm(buffer.detach().double())
+            for buffer in self.buffers().values()
+            if buffer.is_floating_point() and buffer.layout is torch.strided and buffer.numel()
+        ]
+        if not norms:
+            return None
+        together = torch.stack([norm.to(norms[0].device) for norm in norms])
+        found = [norm for norm in together.tolist() if norm]
+        if not found:
+            return None
+        mean = math.exp(math.fsum(map(math.log, found)) / len(found))
+        return Scalar.of(torch.tensor(mean, dtype=torch.float64).float().item(), "float32")
 
     def gradients(self, parameters: Iterable[torch.Tensor] | None = None) -> Gradients:
         """The digest of each gradient that is there, and the norm of all of them together."""

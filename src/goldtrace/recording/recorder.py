@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Header
 
 # Named arguments of step() that are no metric.
-_RESERVED = frozenset({"grad_norm"})
+_RESERVED = frozenset({"grad_norm", "buffer_norm"})
 
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
@@ -184,6 +184,7 @@ class GoldenRun:
             gradients, record["hyperparameters"] = self._take_gradients(self._watched)
             norm = gradients.norm
             record["grad_norm"] = None if norm is None else self._rounding(norm)
+            record["buffer_norm"] = self._watched.buffer_norm()
             tensors = {
                 Rung.GRADIENTS: gradients.tensors,
                 Rung.OPTIMIZER: self._watched.optimizer_state(),
