@@ -1,9 +1,9 @@
 """Does one threshold tell rounding from behaviour? The table that calibration lives by.
 
     python benchmarks/separation.py [--runs transformer,lstm] [--traces DIR] [--releases DIR]
-                                    [--page FILE] [--picture FILE]
+                                    [--steps N] [--page FILE] [--picture FILE]
 
-Trains the first nine steps of five runs: the three reference runs, an LSTM and a depthwise CNN.
+Trains the first steps of five runs: the three reference runs, an LSTM and a depthwise CNN.
 Each is calibrated as ``goldtrace record`` does it, and then trained again under changes that are
 rounding only, and under the smallest changes of behaviour that people make. The table gives the
 equivalent noise of each from the trajectory alone, in ulp. Fails where a change of behaviour is
@@ -49,6 +49,7 @@ def main() -> int:
     """Train what is missing, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", default=",".join(RUNS), metavar="RUN,…")
+    parser.add_argument("--steps", type=int, default=9, help="nine: sketches of 0, 1, 2, 4 and 8")
     for option, kind in (
         ("traces", "DIR"),
         ("releases", "DIR"),
@@ -60,12 +61,16 @@ def main() -> int:
     runs = arguments.runs.split(",")
     with tempfile.TemporaryDirectory() as scratch:
         traces = arguments.traces or Path(scratch)
-        train(sys.executable, "cpu-portable", "changes", traces, runs)
-        train(sys.executable, "cpu-native", "native", traces, runs)
+        steps = arguments.steps
+        train(sys.executable, "cpu-portable", "changes", traces, steps, runs)
+        train(sys.executable, "cpu-native", "native", traces, steps, runs)
         if arguments.releases is not None:
             for release, python in environments(arguments.releases).items():
-                train(python, "cpu-portable", f"torch {release}", traces, runs)
-        results = Results(judged={run: judge(traces / run) for run in runs})
+                train(python, "cpu-portable", f"torch {release}", traces, steps, runs)
+        results = Results(
+            judged={run: judge(traces / run) for run in runs},
+            steps={run: read(traces / run / "golden").step_count for run in runs},
+        )
         print(table(results))
         if arguments.page is not None:
             arguments.page.write_text(page(results), encoding="utf-8")
@@ -74,7 +79,7 @@ def main() -> int:
     return int(bool(results.wrong))
 
 
-def train(python: str, profile: str, variants: str, out: Path, runs: list[str]) -> None:
+def train(python: str, profile: str, variants: str, out: Path, steps: int, runs: list[str]) -> None:
     """Train in a process that has the pins of a profile from its start."""
     folder = Path(__file__).parent
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]
@@ -83,7 +88,7 @@ def train(python: str, profile: str, variants: str, out: Path, runs: list[str]) 
         **profile_for(profile, "cpu").environment(),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    command = [python, "-m", "separating.train", str(out), variants, *runs]
+    command = [python, "-m", "separating.train", str(out), variants, str(steps), *runs]
     subprocess.run(command, env=environment, check=True)
 
 

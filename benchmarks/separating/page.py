@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from goldtrace.compare.thresholds import NOISES, ROUNDING_ULP
 from separating.results import FACTOR, is_wrong
-from separating.train import STEPS
 
 if TYPE_CHECKING:
     from goldtrace.compare.calibration import Judgement
@@ -57,6 +56,8 @@ def page(results: Results) -> str:
     margins = {run: results.margin(run) for run in runs}
     factors = [f"{margin.factor:.3g}" for margin in margins.values()]
     rows.append("| " + " | ".join(["*least behaviour / most rounding*", *factors]) + " |")
+    steps = [str(results.steps[run]) for run in runs]
+    rows.append("| " + " | ".join(["*steps trained*", *steps]) + " |")
     nearest = "\n".join(
         f"| `{run}` | {margin.worst}: {_where(results.judged[run]['rounding'][margin.worst])} "
         f"| {margin.best}: {_where(results.judged[run]['behaviour'][margin.best])} |"
@@ -64,7 +65,6 @@ def page(results: Results) -> str:
     )
     values = {
         "torch": importlib.metadata.version("torch"),
-        "steps": STEPS,
         "runs": len(NOISES),
         "small": f"{min(noise.ulp for noise in NOISES):g}",
         "large": f"{max(noise.ulp for noise in NOISES):g}",

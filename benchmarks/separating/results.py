@@ -33,8 +33,9 @@ class Margin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """The judgements by run, group (``rounding``, ``behaviour``) and change."""
+    """The judgements by run, group (``rounding``, ``behaviour``) and change; ``steps`` trained."""
 
+    steps: Mapping[str, int]
     judged: Mapping[str, Mapping[str, Mapping[str, Judgement]]]
 
     @property

@@ -28,6 +28,7 @@ from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.store.declared import discover, load_run
 from goldtrace.store.failures import FailureStore
+from goldtrace.store.nearest import nearest_golden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.trace import Trace
-    from goldtrace.store.golden import Golden, GoldenStore
+    from goldtrace.store.golden import GoldenStore
 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""
@@ -117,8 +118,8 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     try:
         golden = store.load(spec.name, header.platform)
         if golden is None and nearest:
-            golden = nearest_golden(spec.name, header.device, store)
-            reference = _why_nearest(golden, header.platform)
+            found = nearest_golden(store, header)
+            golden, reference = (found[0], (found[1],)) if found else (None, ())
     except GoldenError as error:
         return replace(result, verdict=Verdict.INCOMPARABLE, error=error, hint=error.hint)
     if golden is None:
@@ -185,27 +186,6 @@ def remember(result: RunResult, trace: Trace, store: GoldenStore) -> None:
         failures.forget(trace.header.run, trace.header.device)
     elif result.diagnosis is not None:
         failures.keep(trace)
-
-
-def nearest_golden(run: str, device: str, store: GoldenStore) -> Golden | None:
-    """A calibrated golden of another platform of the same kind of device, the first by name.
-
-    Between a CPU and a GPU, random numbers differ: nothing could be told from such a comparison.
-    """
-    for platform in store.platforms(run):
-        golden = store.load(run, platform)
-        if golden is not None and golden.calibration and golden.trace.header.device == device:
-            return golden
-    return None
-
-
-def _why_nearest(golden: Golden | None, platform: str) -> tuple[str, ...]:
-    if golden is None:
-        return ()
-    other = golden.trace.header.platform
-    return (
-        f"there is no golden for {platform}: held against {other}, the nearest that is calibrated",
-    )
 
 
 def check_declared(
