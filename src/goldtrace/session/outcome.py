@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,13 +16,9 @@ from goldtrace.errors import (
     GoldtraceError,
     RunError,
 )
-from goldtrace.model.codec import encode_trace
 from goldtrace.model.verdict import RunResult, Verdict
 from goldtrace.report.document import to_document
 from goldtrace.report.terminal import headline, render_failure
-
-if TYPE_CHECKING:
-    from goldtrace.model.trace import Trace
 
 _ATTRIBUTE = "goldtrace"
 _PACKAGE = Path(__file__).parents[1]
@@ -64,13 +60,6 @@ def outcome_of(report: object) -> Outcome | None:
     """The outcome that hangs on a report, if there is one."""
     fields = getattr(report, _ATTRIBUTE, None)
     return None if fields is None else Outcome(**fields)
-
-
-def leave(trace: Trace, folder: Path) -> None:
-    """Write the trace's files into a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in encode_trace(trace).items():
-        (folder / name).write_bytes(content)
 
 
 def express(result: RunResult) -> None:
