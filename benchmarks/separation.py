@@ -1,7 +1,7 @@
 """Does one threshold tell rounding from behaviour? The table that calibration lives by.
 
     python benchmarks/separation.py [--runs transformer,lstm] [--traces DIR] [--releases DIR]
-                                    [--steps N] [--page FILE] [--picture FILE]
+                                    [--steps N] [--page FILE]
 
 Trains the first steps of five runs: the three reference runs, an LSTM and a depthwise CNN.
 Each is calibrated as ``goldtrace record`` does it, and then trained again under changes that are
@@ -11,8 +11,7 @@ not above the threshold, or a change of rounding is.
 
 ``--releases`` adds neighbouring releases of torch whose culprit operator differs by rounding (see
 docs/explanation/releases.md), in environments that uv builds in a folder. ``--traces`` keeps the
-traces, and uses those that are there already. ``--page`` and ``--picture`` write what the
-documentation shows.
+traces, and uses those that are there already. ``--page`` writes what the documentation shows.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from typing import TYPE_CHECKING
 
 from separating.models import RUNS
 from separating.page import page, table
-from separating.picture import draw
 from separating.releases import RELEASES, environments
 from separating.results import Results
 
@@ -42,20 +40,13 @@ if TYPE_CHECKING:
     from goldtrace.model.calibration import Calibration
     from goldtrace.model.trace import Trace
 
-PICTURED = "resnet18-cifar10"
-
 
 def main() -> int:
     """Train what is missing, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", default=",".join(RUNS), metavar="RUN,…")
     parser.add_argument("--steps", type=int, default=9, help="nine: sketches of 0, 1, 2, 4 and 8")
-    for option, kind in (
-        ("traces", "DIR"),
-        ("releases", "DIR"),
-        ("page", "FILE"),
-        ("picture", "FILE"),
-    ):
+    for option, kind in (("traces", "DIR"), ("releases", "DIR"), ("page", "FILE")):
         parser.add_argument(f"--{option}", type=Path, metavar=kind)
     arguments = parser.parse_args()
     runs = arguments.runs.split(",")
@@ -74,8 +65,6 @@ def main() -> int:
         print(table(results))
         if arguments.page is not None:
             arguments.page.write_text(page(results), encoding="utf-8")
-        if arguments.picture is not None:
-            draw(traces / PICTURED, calibrated(traces / PICTURED), read, arguments.picture)
     return int(bool(results.wrong))
 
 
