@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.measure import measure
-from goldtrace.compare.thresholds import NOISES, SHORT
+from goldtrace.compare.thresholds import NOISES, SHORT, SPREAD
 from goldtrace.launch import launch
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def advice(calibration: Calibration, golden: Trace) -> str | None:
     reach = "not even its first step" if horizon < 0 else f"only up to step {horizon}"
     return (
         f"rounding noise hides {chaotic} so soon that this golden tells it from drift {reach}; "
-        "later steps are still compared bit for bit. A smaller learning rate or a warm-up, larger "
+        f"later only what is {SPREAD:g} times as large is. A smaller learning rate or warm-up, larger "
         "feature maps before batch norm, or group norm make a run less chaotic"
     )
 
