@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from goldtrace.checklist import checklist
 from goldtrace.compare import compare_traces
 from goldtrace.compare.thresholds import ROUNDING_ULP
-from goldtrace.diagnose import diagnose
+from goldtrace.diagnose import another_argument, diagnose
 from goldtrace.environment import changes
 from goldtrace.errors import (
     DataUnavailableError,
@@ -154,8 +154,10 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     comparison = compare()
     diagnosis = diagnose(golden.trace, trace, comparison)
     evidence = operator_evidence(diagnosis)
-    if golden.calibration is not None and evidence is not None:
-        comparison = compare(operator_class=evidence)
+    if golden.calibration is not None and comparison.verdict is not Verdict.IDENTICAL:
+        argument = another_argument(golden.trace, trace)
+        if evidence is not None or argument is not None:
+            comparison = compare(operator_class=evidence, argument=argument)
     return replace(
         result,
         verdict=comparison.verdict,

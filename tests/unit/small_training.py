@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from goldtrace.compare.thresholds import NOISES
 from goldtrace.model.environment import Environment
 from goldtrace.model.trace import Header
 from goldtrace.recording.recorder import GoldenRun
+from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +47,8 @@ def train(
     finally_: Callable[[nn.Module], object] = lambda _: None,
     steps: int = 6,
     watched: bool = True,
+    eps: float = 1e-5,
+    taped: tuple[int, ...] = (),
 ) -> Trace:
     torch.manual_seed(0)
     run = GoldenRun(
@@ -54,8 +58,11 @@ def train(
         config={},
         header=lambda data: dataclasses.replace(HEADER, data=data),
         noise=noise,
+        tape=Tape(taped, root=Path.cwd()),
     )
-    model = nn.Sequential(nn.Linear(21, 33), nn.Tanh(), nn.BatchNorm1d(33), nn.Linear(33, 5))
+    model = nn.Sequential(
+        nn.Linear(21, 33), nn.Tanh(), nn.BatchNorm1d(33, eps=eps), nn.Linear(33, 5)
+    )
     if reverse:
         first = model[0]
         model[0].forward = lambda x: nn.functional.linear(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from small_training import calibration, compare, golden, train, with_step, without_rates
 
-from goldtrace.calibrating import advice, can_calibrate
+from goldtrace.calibrating import advice, can_calibrate, seconds_left
 from goldtrace.compare.calibration import equivalent_noise
 from goldtrace.compare.distances import Distance
 from goldtrace.compare.measure import measure
@@ -259,3 +259,17 @@ def test_a_run_with_a_short_horizon_is_warned_about():
     assert advice(calibration(), golden()) is None
     chaotic = dataclasses.replace(calibration(), horizons={"loss": 4, "weights": 0})
     assert "weights" in (advice(chaotic, golden()) or "")
+
+
+def test_a_calibration_takes_at_most_eight_further_runs_of_two_sizes():
+    assert len(NOISES) <= 8
+    assert len({noise.ulp for noise in NOISES}) == 2
+    assert len({noise.seed for noise in NOISES}) == len(NOISES)
+
+
+@pytest.mark.parametrize(
+    ("done", "jobs", "left"),
+    [(0, 1, 60), (0, 4, 20), (1, 2, 25), (2, 2, 20), (5, 1, 10), (6, 2, 0)],
+)
+def test_the_estimate_counts_the_runs_that_train_side_by_side(done, jobs, left):
+    assert seconds_left(done, jobs, 10.0) == left

@@ -48,6 +48,7 @@ class Explained:
         rules: Rules,
         rounding_ulp: float,
         operator_class: str | None,
+        argument: str | None = None,
     ) -> Explained:
         """Explain what was found, as far as the golden is calibrated."""
         open_ = [divergence for divergence in found if not divergence.tolerated]
@@ -64,8 +65,12 @@ class Explained:
         floating = all(_is_floating(each, calibration, rules, structure) for each in open_)
         unknown = _uncalibrated(open_, calibration, structure)
         notes: tuple[str, ...]
-        if floating and unknown is not None:
-            is_rounding = False
+        is_rounding = False
+        if floating and argument is not None:
+            notes = (
+                f"an operator was given another argument, which no noise explains: {argument}",
+            )
+        elif floating and unknown is not None:
             notes = (f"{unknown} was not calibrated: whether it differs by rounding is not known",)
         else:
             is_rounding, notes = _weigh(

@@ -1,4 +1,4 @@
-"""A golden of another platform stands in for one that isn't there, if asked, and says so."""
+"""A trace against what is stored: the nearest golden, and the evidence of the tape."""
 
 from __future__ import annotations
 
@@ -77,3 +77,18 @@ def test_neither_an_uncalibrated_golden_nor_another_device_will_do(store):
     keep(store, on(golden(), "cpu-b"), calibrated=False)
     keep(store, on(golden(), "cuda-sm90"))
     assert check(store, nearest=True).verdict is Verdict.INCOMPARABLE
+
+
+def test_another_argument_of_a_later_operator_is_drift_though_the_first_differs_by_rounding(store):
+    """Batch norm's inputs differ already when it is given another eps."""
+    keep(store, on(train(taped=(0,)), "cpu-new"))
+
+    def verdict(**changes):
+        noise = Noise(ulp=2, seed=99)
+        return judge(SPEC, on(train(noise=noise, taped=(0,), **changes), "cpu-new"), store)
+
+    assert verdict().verdict is Verdict.ROUNDING
+    assert verdict(eps=1e-5 * (1 + 1e-6)).verdict is Verdict.ROUNDING
+    result = verdict(eps=1.1e-5)
+    assert result.verdict is Verdict.DRIFT
+    assert "eps 1e-05 → 1.1e-05" in result.comparison.notes[0]
