@@ -42,6 +42,7 @@ def compare_traces(
     calibration: Calibration | None = None,
     rounding_ulp: float = ROUNDING_ULP,
     operator_class: str | None = None,
+    argument: str | None = None,
 ) -> Comparison:
     """Hold ``current`` against ``golden``.
 
@@ -52,7 +53,8 @@ def compare_traces(
     recorded quantity of a training step are ``incomparable``.
 
     ``operator_class`` is what the tape tells of the first operator that diverges (``rounding``,
-    ``precision``, ``argument``, …); its evidence overrules the calibration's.
+    ``precision``, ``argument``, …), and ``argument`` names an operator anywhere on it that was
+    given another number; their evidence overrules the calibration's.
     """
     pairs = align_steps(golden, current)
     rules = read_rules(tolerance, golden, current, calibrated=calibration is not None)
@@ -73,6 +75,7 @@ def compare_traces(
         rules=rules,
         rounding_ulp=rounding_ulp,
         operator_class=operator_class,
+        argument=argument,
     )
     found = list(explained.divergences)
     kept = _bounded(found)
