@@ -10,17 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goldtrace import reproducing
 from goldtrace.compare import compare_traces
-from goldtrace.determinism import profile_for
 from goldtrace.diagnose import diagnose
 from goldtrace.diagnose.narrow import needs_replay
-from goldtrace.diagnose.reproducer import EXPECTED, SCRIPT, expected, script
 from goldtrace.environment import changes
 from goldtrace.errors import UsageError
-from goldtrace.launch import Capture, launch
+from goldtrace.launch import launch
 from goldtrace.model.spec import RunKind
-from goldtrace.model.tape import REGION
 from goldtrace.model.verdict import Verdict
+from goldtrace.reproducing import Case
 from goldtrace.store.failures import FailureStore
 
 if TYPE_CHECKING:
@@ -155,52 +154,22 @@ def write_reproducer(explanation: Explanation, device: str, folder: Path, *, roo
     Raises:
         UsageError: no operator is to blame, or it can't be called by itself.
     """
-    diagnosis = explanation.diagnosis
-    golden, now = explanation.taped
-    culprit = (
-        next((c for c in diagnosis.culprits if c.now is not None), None) if diagnosis else None
+    case = Case(
+        spec=explanation.spec,
+        device=device,
+        diagnosis=explanation.diagnosis,
+        golden=explanation.golden,
+        now=explanation.now,
+        taped=explanation.taped,
     )
-    if culprit is None or culprit.op == REGION or now is None or culprit.now is None:
-        raise UsageError(
-            "there is no operator to reproduce",
-            where=explanation.spec.name,
-            expected="a culprit among the operators of a taped step",
-            found="none" if culprit is None else culprit.op,
-        )
-    if explanation.spec.kind is not RunKind.DECLARED:
-        raise UsageError(
-            "only a declared run can be repeated for its inputs",
-            where=explanation.spec.name,
-            hint="move the training into a run.toml",
-        )
-    spec = replace(explanation.spec, tape=(now.number,))
     with borrowed_package() as environment:
-        launch(
-            spec,
-            device,
+        return reproducing.write_reproducer(
+            case,
+            folder,
             root=root,
             interpreter=explanation.interpreter,
             environment=environment,
-            capture=Capture(place=culprit.now, folder=folder),
         )
-    call = next(call for call in now.calls if call.place == culprit.now)
-    values = [now.values[place] for place in call.outputs]
-    before = values
-    if golden is not None and culprit.golden is not None:
-        other = next(call for call in golden.calls if call.place == culprit.golden)
-        before = [golden.values[place] for place in other.outputs]
-    pins = profile_for(spec.profile, device).environment()
-    text = script(
-        culprit,
-        run=spec.name,
-        step=now.number,
-        pins={name: value for name, value in pins.items() if name != "NPY_DISABLE_CPU_FEATURES"},
-        golden=_made_with(explanation.golden),
-        now=_made_with(explanation.now),
-    )
-    (folder / SCRIPT).write_text(text, encoding="utf-8")
-    (folder / EXPECTED).write_text(expected(before, values), encoding="utf-8")
-    return culprit
 
 
 @contextmanager
@@ -217,9 +186,3 @@ def _compare(golden: Trace, now: Trace) -> Comparison:
     return compare_traces(
         golden, now, tolerance={}, environment_changes=changes(golden.header, now.header)
     )
-
-
-def _made_with(trace: Trace) -> str:
-    environment = trace.header.environment
-    torch = environment.packages.get("torch", "unknown")
-    return f"torch {torch} on {environment.system.get('cpu', 'an unknown CPU')}"

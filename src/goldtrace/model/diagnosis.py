@@ -52,6 +52,32 @@ class Culprit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """A culprit called by itself, on its actual inputs, in both environments.
+
+    ``golden`` and ``now`` say whether each environment gave the bits that it gave in the training.
+    Of the ``elements`` of the output that moved furthest ``differing`` have other bits, by
+    ``ulp_most`` at most and ``ulp_median`` at the median (the number of representable numbers
+    between the two); ``None`` where nothing that is finite differs. ``folder`` holds script and
+    tensors.
+    """
+
+    folder: str
+    op: str
+    golden: bool
+    now: bool
+    ulp_most: int | None = None
+    ulp_median: int | None = None
+    differing: int = 0
+    elements: int = 0
+
+    @property
+    def shown(self) -> bool:
+        """Whether the operator alone shows the difference, in both environments."""
+        return self.golden and self.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     """Why a run is not its golden, as far as the evidence goes.
 

@@ -14,8 +14,14 @@ from pathlib import Path
 import goldtrace
 
 _TRAINING = frozenset({"determinism", "environment", "model", "recording", "reference"})
-_ANSWERS = frozenset({"goldtrace/model/diagnosis.py", "goldtrace/model/upgrade.py"})
-"""Values that a training never sees: they change nothing that it records."""
+_ASIDE = frozenset(
+    {
+        "goldtrace/model/diagnosis.py",
+        "goldtrace/model/upgrade.py",
+        "goldtrace/recording/capture.py",
+    }
+)
+"""What a training never sees, or what only looks on: it changes nothing that is recorded."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _METADATA = "Metadata-Version: 2.1\nName: goldtrace\n"
@@ -47,7 +53,7 @@ def training_digest() -> str:
         {
             name: content
             for name, content in own_sources().items()
-            if name.split("/")[1] in _TRAINING and name not in _ANSWERS
+            if name.split("/")[1] in _TRAINING and name not in _ASIDE
         }
     )
 

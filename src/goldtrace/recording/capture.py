@@ -87,7 +87,9 @@ class _Call:
         """Write the files; ``result`` is what the call returned."""
         written = [self._originals[name] for name in self._written]
         given = [t for t in tensors_in(result) if not any(t is other for other in written)]
-        outputs = {f"output{place}": value.detach() for place, value in enumerate((*given, *written))}
+        outputs = {
+            f"output{place}": value.detach() for place, value in enumerate((*given, *written))
+        }
         for size in {value.numel() for value in outputs.values()}:
             self._tensors[f"positions.{size}"] = torch.from_numpy(positions(size))
         schema = self._function._schema  # noqa: SLF001 - torch has no public name for it
