@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Two traces, how they compare, and why; ``taped`` is the step that the culprits are in.
+    """Two traces, how they compare, and why; ``replay`` is a step that ``now`` has no tape of.
 
-    ``interpreter`` is the one that ``now`` comes from.
+    ``interpreter`` is the one that ``now`` comes from, and ``other`` the golden, if it was one.
     """
 
     spec: RunSpec
@@ -47,8 +47,9 @@ class Explanation:
     now: Trace
     comparison: Comparison
     diagnosis: Diagnosis | None
-    taped: tuple[TapedStep | None, TapedStep | None] = (None, None)
+    replay: TapedStep | None = None
     interpreter: str = sys.executable
+    other: str | None = None
 
 
 def explain_failure(
@@ -95,14 +96,13 @@ def explain_failure(
     diagnosis = diagnose(golden.trace, now, comparison, replay=replay)
     if diagnosis is not None and note is not None:
         diagnosis = replace(diagnosis, notes=(*diagnosis.notes, note))
-    first = comparison.first.step if comparison.first is not None else None
     return Explanation(
         spec=spec,
         golden=golden.trace,
         now=now,
         comparison=comparison,
         diagnosis=diagnosis,
-        taped=(golden.trace.taped(first), replay or now.taped(first)),
+        replay=replay,
     )
 
 
@@ -136,15 +136,14 @@ def explain_against(
         if step is not None:
             golden, now = both(replace(spec, tape=(step,)))
             comparison = _compare(golden, now)
-    step = comparison.first.step if comparison.first is not None else None
     return Explanation(
         spec=spec,
         golden=golden,
         now=now,
         comparison=comparison,
         diagnosis=diagnose(golden, now, comparison),
-        taped=(golden.taped(step), now.taped(step)),
         interpreter=interpreter,
+        other=other,
     )
 
 
@@ -160,7 +159,7 @@ def write_reproducer(explanation: Explanation, device: str, folder: Path, *, roo
         diagnosis=explanation.diagnosis,
         golden=explanation.golden,
         now=explanation.now,
-        taped=explanation.taped,
+        replay=explanation.replay,
     )
     with borrowed_package() as environment:
         return reproducing.write_reproducer(

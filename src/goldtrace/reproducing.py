@@ -27,14 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A diagnosed run: the traces ``golden`` and ``now``; the culprits are in ``taped``."""
+    """A diagnosed run; ``replay`` is the tape of the repetition that the diagnosis rests on."""
 
     spec: RunSpec
     device: str
     diagnosis: Diagnosis | None
     golden: Trace
     now: Trace
-    taped: tuple[TapedStep | None, TapedStep | None]
+    replay: TapedStep | None = None
+
+    def taped(self, step: int | None) -> TapedStep | None:
+        """The operators of a step of the run that failed."""
+        replay = self.replay
+        return replay if replay is not None and replay.number == step else self.now.taped(step)
 
 
 def culprit_of(case: Case) -> Culprit:
@@ -45,7 +50,7 @@ def culprit_of(case: Case) -> Culprit:
     """
     culprits = case.diagnosis.culprits if case.diagnosis is not None else ()
     culprit = next((c for c in culprits if c.now is not None), None)
-    if culprit is None or culprit.op == REGION or case.taped[1] is None:
+    if culprit is None or culprit.op == REGION or case.taped(culprit.step) is None:
         raise UsageError(
             "there is no operator to reproduce",
             where=case.spec.name,
@@ -76,7 +81,7 @@ def write_reproducer(
         GoldtraceError: the run can't be repeated.
     """
     culprit = culprit_of(case)
-    golden, now = case.taped
+    golden, now = case.golden.taped(culprit.step), case.taped(culprit.step)
     assert now is not None  # noqa: S101 - as ``culprit_of`` has seen
     assert culprit.now is not None  # noqa: S101 - as above
     launch(

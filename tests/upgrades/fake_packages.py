@@ -81,6 +81,7 @@ class PrintedRun:
     root: Path
     modules: tuple[str, ...]
     name: str = "fake"
+    run: str = "fake"
     device: str = "cpu"
     trained: list[str] = field(default_factory=list)
 

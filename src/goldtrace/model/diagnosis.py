@@ -34,9 +34,9 @@ class Cause(str, enum.Enum):
 class Culprit:
     """One operator that gave, or was given, something else although its inputs agree.
 
-    ``golden`` and ``now`` are the places of the calls in the two tapes, ``None`` where there is
-    none; ``what`` says in words what is different. ``ulp_most`` and ``ulp_median`` are over the
-    elements that the tapes keep exactly.
+    ``golden`` and ``now`` are the places of the calls in the two tapes of ``step``, ``None`` where
+    there is none; ``what`` says in words what is different. ``ulp_most`` and ``ulp_median`` are
+    over the elements that the tapes keep exactly.
     """
 
     op: str
@@ -47,6 +47,7 @@ class Culprit:
     line: str | None = None
     golden: int | None = None
     now: int | None = None
+    step: int | None = None
     ulp_most: float | None = None
     ulp_median: float | None = None
 
