@@ -89,7 +89,6 @@ for number, (output, golden) in enumerate(zip(given + written, expected)):
         lowest = torch.iinfo(words.dtype).min
         pairs = zip(*(torch.where(w < 0, lowest - w, w).tolist() for w in (words, others)))
         ulps = sorted(abs(a - b) for a, b in pairs if a != b)
-    if ulps:
     most, median = (ulps[-1], ulps[len(ulps) // 2]) if ulps else (None, None)
     if ulps:
         print(f"  {len(ulps)} of {len(words)} elements differ from the failed run's, "
