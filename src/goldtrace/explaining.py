@@ -25,7 +25,7 @@ from goldtrace.store.failures import FailureStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from goldtrace.model.diagnosis import Culprit, Diagnosis
+    from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
@@ -169,6 +169,19 @@ def write_reproducer(explanation: Explanation, device: str, folder: Path, *, roo
             interpreter=explanation.interpreter,
             environment=environment,
         )
+
+
+def try_reproducer(explanation: Explanation, culprit: Culprit, folder: Path) -> Reproduction | None:
+    """Call the culprit under both interpreters; ``None`` where the golden's isn't at hand.
+
+    Raises:
+        RunError: the script ends with an error.
+    """
+    if explanation.other is None:
+        return None
+    return reproducing.reproduce(
+        folder, culprit, golden=explanation.other, now=explanation.interpreter
+    )
 
 
 @contextmanager

@@ -107,9 +107,8 @@ def _measure(golden: Value, now: Value, *, op: str, summands: float) -> Distance
         cause = Cause.PRECISION
     else:
         cause = Cause.BEHAVIOUR
-    return Distance(
-        cause=cause, what=_words(typical, most, median), typical=typical, most=most, median=median
-    )
+    what = _words(typical, most, median, kept=len(golden.elements), count=golden.size)
+    return Distance(cause=cause, what=what, typical=typical, most=most, median=median)
 
 
 def _relative(golden: Value, now: Value, left: Statistics, right: Statistics) -> float:
@@ -153,10 +152,15 @@ def _finite(value: Value) -> bool:
     )
 
 
-def _words(typical: float, most: float | None, median: float | None) -> str:
+def _words(
+    typical: float, most: float | None, median: float | None, *, kept: int, count: int
+) -> str:
+    """The size of a difference, and what it was measured on: ``kept`` of ``count`` elements."""
     if most is None or median is None or most == 0:
         return f"about {_short(typical)} ulp of a typical element"
-    return f"at most {_short(most)} ulp, median {_short(median)}, typical {_short(typical)}"
+    if kept == count:
+        return f"at most {_short(most)} ulp, median {_short(median)}"
+    return f"typically {_short(typical)} ulp, up to {_short(most)} in {kept} of {count:,} elements"
 
 
 def _short(number: float) -> str:
