@@ -33,7 +33,8 @@ torch.set_num_threads(%(threads)s)
 here = Path(__file__).parent
 call, expected = (json.loads((here / f"{n}.json").read_text()) for n in ("call", "expected"))
 TYPES = dict(F64="float64", F32="float32", F16="float16", BF16="bfloat16", I64="int64", I32="int32",
-             I16="int16", I8="int8", U8="uint8", BOOL="bool", C64="complex64")
+             I16="int16", I8="int8", U8="uint8", BOOL="bool", C64="complex64",
+             C128="complex128")
 
 def read(name):
     data, found = (here / f"{name}.safetensors").read_bytes(), {}
@@ -74,7 +75,8 @@ given = [t for t in given if isinstance(t, torch.Tensor) and not any(t is w for 
 print("torch", torch.__version__, operator)
 report = []
 for number, (output, golden) in enumerate(zip(given + written, expected)):
-    both = [t.detach().cpu().contiguous().reshape(-1) for t in (output, failed[f"output{number}"])]
+    both = [t.detach().cpu().resolve_conj() for t in (output, failed[f"output{number}"])]
+    both = [(torch.view_as_real(t) if t.is_complex() else t).contiguous().reshape(-1) for t in both]
     sizes = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     words, others = (t.view(sizes[t.element_size()]) for t in both)
     sample = words[inputs[f"positions.{len(words)}"]]

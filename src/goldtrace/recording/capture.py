@@ -34,6 +34,7 @@ _NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
     torch.complex64: "C64",
+    torch.complex128: "C128",
 }
 """Dtypes by the names of the safetensors format."""
 
@@ -90,7 +91,7 @@ class _Call:
         outputs = {
             f"output{place}": value.detach() for place, value in enumerate((*given, *written))
         }
-        for size in {value.numel() for value in outputs.values()}:
+        for size in {_numbers(value) for value in outputs.values()}:
             self._tensors[f"positions.{size}"] = torch.from_numpy(positions(size))
         schema = self._function._schema  # noqa: SLF001 - torch has no public name for it
         document = {
@@ -142,6 +143,11 @@ def to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + data
+
+
+def _numbers(tensor: torch.Tensor) -> int:
+    """How many numbers there are to sample, two in each complex one."""
+    return tensor.numel() * (2 if tensor.is_complex() else 1)
 
 
 def _named(description: Any) -> list[str]:

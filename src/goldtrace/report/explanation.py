@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
 
 _HEADINGS = ("operator", "class", "where", "what")
-_SHARES = (0.36, 0.2, 0.3)  # of the line, at most, for the columns before the last
+_SHARES = (0.36, 0.12, 0.26)  # of the line, at most, for the columns before the last
 _INDENT = "  "
 _SUSPECTS = 8
 
@@ -55,7 +55,7 @@ def paragraph(diagnosis: Diagnosis) -> str:
 def first_difference(diagnosis: Diagnosis) -> str:
     """Where it begins, what it is, and how many operators differ besides and as a consequence."""
     cause = diagnosis.cause.value if diagnosis.cause is not None else "cause unknown"
-    text = f"First difference {_when(diagnosis.step)}: {diagnosis.sentence} [{cause}]."
+    text = f"First difference {_when(diagnosis.step)}: {diagnosis.sentence}: {cause}."
     if diagnosis.culprits and diagnosis.compared:
         others = len(diagnosis.culprits) - 1
         further = count_of(others, "further culprit") if others else "no further culprit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.upgrade import Standing
@@ -23,6 +24,8 @@ LISTED = 12
 """Differing quantities, and packages that moved along, that a page lists before it counts them."""
 
 _INDENT = "    "
+_MANY = 4
+"""Packages of one family that are counted, not listed."""
 
 
 def trial_document(trial: Trial) -> dict[str, Any]:
@@ -52,11 +55,20 @@ def bisection_document(bisection: Bisection) -> dict[str, Any]:
 
 
 def render_changes(changes: Sequence[Change]) -> str:
-    """Package changes in one paragraph: ``torch 2.14.1 → 2.15.0, …``."""
-    shown = [_spell(change) for change in changes[:LISTED]]
-    if len(changes) > LISTED:
-        shown.append(f"{len(changes) - LISTED} more")
+    """Package changes in one paragraph: ``torch 2.14.1 → 2.15.0, …, 11 packages nvidia-…``."""
+    families = Counter(_family(change) for change in changes)
+    alone = [change for change in changes if families[_family(change)] < _MANY]
+    shown = [_spell(change) for change in alone[:LISTED]]
+    if len(alone) > LISTED:
+        shown.append(f"{len(alone) - LISTED} more")
+    shown += [f"{n} packages {name}-…" for name, n in sorted(families.items()) if n >= _MANY]
     return ", ".join(shown) or "none"
+
+
+def _family(change: Change) -> str:
+    """The part of a name that packages of one maker share, such as ``nvidia``."""
+    first, dash, _ = change.what.partition("-")
+    return first if dash else change.what
 
 
 def render_bisection(bisection: Bisection, *, width: int = 110) -> str:
