@@ -122,11 +122,7 @@ def probe_rows(bisection: Bisection, *, width: int) -> Iterator[str]:
 def headline(point: ChangePoint) -> str:
     """A change point in one line."""
     between = f", or one of {', '.join(point.skipped)} (skipped)" if point.skipped else ""
-    confirmed = {True: "", False: "  NOT CONFIRMED: training again gave something else", None: ""}
-    return plain(
-        f"{point.package} {point.good} → {point.bad}{between}: {point.kind}"
-        f"{confirmed[point.confirmed]}"
-    )
+    return plain(f"{point.package} {point.good} → {point.bad}{between}: {point.kind}")
 
 
 def summary(bisection: Bisection) -> str:
@@ -144,6 +140,8 @@ def summary(bisection: Bisection) -> str:
 def details(point: ChangePoint) -> list[str]:
     """What is known about a change point, a sentence an entry."""
     lines = []
+    if point.confirmed is False:
+        lines.append("NOT CONFIRMED: training again gave something else")
     if point.failure is not None:
         lines.append(f"fails: {plain(point.failure)}")
     lines += [plain(line) for line in _difference(point)]
