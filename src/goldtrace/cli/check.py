@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
+from goldtrace.cli.progress import announce, counting
 from goldtrace.errors import ExitCode, UsageError
 from goldtrace.model.verdict import Verdict
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from goldtrace.model.spec import RunSpec
     from goldtrace.model.verdict import RunResult
+    from goldtrace.store.golden import GoldenStore
 
 
 def add_to(commands: Any) -> None:
@@ -42,12 +46,24 @@ def add_to(commands: Any) -> None:
         action="store_true",
         help="where this platform has no golden, take the calibrated one of another platform",
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write report.json and the traces there, and candidate goldens of failing runs",
+    )
+    parser.add_argument(
+        "--no-candidates",
+        action="store_false",
+        dest="candidates",
+        help="store no candidate goldens: each takes one more training, and those of a calibration",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Check, show, and answer with the exit status of the worst result."""
-    from goldtrace.report.document import to_document
+    from goldtrace.report.document import dump_document, to_document
     from goldtrace.report.terminal import render_failure, render_table
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import check, select
@@ -55,20 +71,71 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if arguments.nearest and arguments.strict:
         raise UsageError("--strict allows no other platform's golden", found="--nearest")
     runs = select(arguments.golden_dir, arguments.runs, arguments.device)
+    store = GoldenStore(arguments.golden_dir)
     results = check(
         runs,
-        store=GoldenStore(arguments.golden_dir),
+        store=store,
         root=options.root_of(arguments.golden_dir),
         jobs=arguments.jobs,
         nearest=arguments.nearest,
-        progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
+        report=arguments.report,
+        progress=announce,
     )
     for result in results:
         if not result.passed and result.skipped is None:
             print(render_failure(result), end="\n\n")
     print(render_table(results))
+    if arguments.report is not None:
+        file = arguments.report / "report.json"
+        # Before the candidates, so that the verdicts are there whatever ends their training.
+        options.write_text(file, dump_document(to_document(results)))
+        results = _with_candidates(runs, results, store, arguments)
+        options.write_text(file, dump_document(to_document(results)))
     options.write_json(arguments.json, to_document(results))
     return exit_code(results, strict=arguments.strict)
+
+
+def _with_candidates(
+    runs: Sequence[tuple[RunSpec, str]],
+    results: Sequence[RunResult],
+    store: GoldenStore,
+    arguments: argparse.Namespace,
+) -> list[RunResult]:
+    """Propose a golden for each run that failed, and say so; the results name what was stored."""
+    from goldtrace.model.codec import decode_trace, read_files
+    from goldtrace.proposing import (
+        clear_candidates,
+        describe_proposal,
+        deserves_candidate,
+        propose_declared,
+    )
+    from goldtrace.report.document import to_document
+    from goldtrace.workflow import trace_folder
+
+    report = arguments.report
+    proposals = {}
+    for spec, device in runs if arguments.candidates else ():
+        [result] = [each for each in results if (each.name, each.device) == (spec.name, device)]
+        folder = trace_folder(report, spec.name, device)
+        if not deserves_candidate(result):
+            continue
+        with counting(f"the candidate of {spec.name} on {device}") as counted:
+            proposals[spec.name, device] = propose_declared(
+                spec,
+                result,
+                decode_trace(read_files(folder)),
+                store=store,
+                root=options.root_of(arguments.golden_dir),
+                report=report,
+                progress=announce,
+                counted=counted,
+            )
+    done = [replace(each, proposal=proposals.get((each.name, each.device))) for each in results]
+    clear_candidates(report, to_document(done)["runs"])
+    for each in done:
+        if each.proposal is not None:
+            print(describe_proposal(each.name, each.device, each.proposal, report))
+    return done
 
 
 def exit_code(results: Iterable[RunResult], *, strict: bool) -> ExitCode:

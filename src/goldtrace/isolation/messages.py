@@ -37,6 +37,7 @@ class Run:
 
     ``failures`` is how many tests of the session have failed so far, for ``--maxfail``; the trace
     is left in the directory ``out``; ``noise`` perturbs its gradients (the fields of ``Noise``).
+    Without ``judged`` the trace is all that is asked for, whatever the golden says.
     """
 
     item: str
@@ -44,6 +45,7 @@ class Run:
     failures: int
     out: str
     noise: Mapping[str, Any] | None = None
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Rung
+from goldtrace.report.checklist import checklist_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from goldtrace.model.diagnosis import Culprit, Diagnosis
-    from goldtrace.model.verdict import Change, Divergence, RunResult
+    from goldtrace.model.verdict import Change, Divergence, Proposal, RunResult
 
 SCHEMA = 1
 """The version of the document's format."""
@@ -68,8 +69,15 @@ def _run(result: RunResult) -> dict[str, Any]:
         "error": _error(result.error) if result.error is not None else None,
         "skipped": result.skipped,
         "hint": result.hint,
+        "candidate": proposal_document(result.proposal),
+        "checklist": checklist_document(result.checklist),
         "seconds": _finite(result.seconds),
     }
+
+
+def proposal_document(proposal: Proposal | None) -> dict[str, Any] | None:
+    """What became of the candidate golden of a failing run."""
+    return None if proposal is None else {"folder": proposal.folder, "why_not": proposal.why_not}
 
 
 def _first(divergence: Divergence, diagnosis: Diagnosis | None) -> dict[str, Any]:

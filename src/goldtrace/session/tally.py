@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goldtrace.model.verdict import Verdict
+from goldtrace.model.verdict import Proposal, Verdict
+from goldtrace.proposing import clear_candidates, describe_proposal
 from goldtrace.report.document import SCHEMA, dump_document
 from goldtrace.session.outcome import outcome_of
 from goldtrace.session.settings import settings_of
@@ -40,6 +41,7 @@ class Tally:
         if settings.report is not None:
             runs = [self._outcomes[key].run for key in sorted(self._outcomes)]
             settings.report.mkdir(parents=True, exist_ok=True)
+            clear_candidates(settings.report, runs)
             (settings.report / "report.json").write_text(
                 dump_document({"schema": SCHEMA, "runs": runs}), encoding="ascii"
             )
@@ -48,6 +50,7 @@ class Tally:
 
     def summarize(self, terminal: TerminalReporter) -> None:
         """A section about what was written, what was rounding, and what is unused."""
+        settings = self._settings
         outcomes = [self._outcomes[key] for key in sorted(self._outcomes)]
         written = [o.written for o in outcomes if o.written is not None]
         rounding = [
@@ -55,10 +58,20 @@ class Tally:
             for o in outcomes
             if o.run["verdict"] == Verdict.ROUNDING.value and o.run["passed"]
         ]
+        candidates = [
+            describe_proposal(
+                o.run["name"], o.run["device"], Proposal(**o.run["candidate"]), settings.report
+            )
+            for o in outcomes
+            if settings.report is not None and o.run["candidate"] is not None
+        ]
         unused = self._unused
-        if not (written or rounding or unused):
+        if not (written or rounding or candidates or unused):
             return
         terminal.section("goldens")
+        for text in candidates:
+            for line in text.splitlines():
+                terminal.line(line)
         for title, lines in (("written", written), ("rounding", rounding), ("unused", unused)):
             for line in lines:
                 terminal.line(f"{title}: {line}")
