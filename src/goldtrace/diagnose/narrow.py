@@ -245,6 +245,7 @@ def _culprit(event: Event, left: TapedStep, right: TapedStep) -> Culprit:
         line=shown.line,
         golden=golden.place if golden is not None else None,
         now=now.place if now is not None else None,
+        step=right.number,
         ulp_most=distance.most if distance is not None else None,
         ulp_median=distance.median if distance is not None else None,
     )
