@@ -6,6 +6,7 @@ any trace. The process is started by ``cells.py``, under an emulated CPU or not.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,8 @@ def main(folder: Path, name: str, steps: int, out: Path) -> None:
     """Train and write."""
     spec = load_run(folder / name / "run.toml")
     with recording(spec, "cpu", root=Path.cwd()) as run:
-        try:
+        with contextlib.suppress(Enough):
             import_entry(spec)(FirstSteps(run, steps))  # type: ignore[arg-type]
-        except Enough:
-            pass
         files = encode_trace(run.finish())
     for file, content in files.items():
         (out / file).write_bytes(content)

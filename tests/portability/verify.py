@@ -1,7 +1,7 @@
 """Hold the first steps of runs against their goldens on this machine and on emulated CPUs.
 
 ``python tests/portability/verify.py [WORD…]`` computes the cells of ``cells.py`` whose names hold
-every WORD, one after the other at low priority, and writes ``docs/portability.md`` after each.
+every WORD, one after the other, and writes ``docs/portability.md`` after each.
 What other cells said before is kept beside it, in ``docs/portability.json``, with the digest of
 the golden that they were held against: a cell of another golden is left out of the page.
 Needs ``qemu-user``; for ``aarch64`` also what docs/portability.md says. Fails if a cell is not as
@@ -10,6 +10,7 @@ it has to be, and says which cells could not be computed.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -21,9 +22,9 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cells import CELLS, PORTABLE, Cell, Machine
+from cells import CELLS, PORTABLE, Machine
 
 from goldtrace.compare import compare_traces
 from goldtrace.determinism import profile_for
@@ -31,9 +32,13 @@ from goldtrace.diagnose import diagnose
 from goldtrace.launch import child_environment
 from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.machine import Processor, processor
-from goldtrace.model.trace import Trace
-from goldtrace.model.verdict import Comparison
 from goldtrace.store.golden import GoldenStore
+
+if TYPE_CHECKING:
+    from cells import Cell
+
+    from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import Comparison
 
 HERE = Path(__file__).parent
 PAGE = Path("docs") / "portability.md"
@@ -48,7 +53,6 @@ ARM_SITE = os.environ.get("GOLDTRACE_ARM_SITE", "")
 def main(words: list[str]) -> int:
     """Compute, write, and answer 1 if a cell failed, 2 if one could not be computed."""
     status = 0
-    results: dict[str, dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     for cell in CELLS:
         if not all(word in cell.name for word in words):
             continue
@@ -61,17 +65,22 @@ def main(words: list[str]) -> int:
         answer, good = incomparable(cell) if cell.incomparable else compared(cell)
         seconds = round(time.monotonic() - began)
         print(f"{cell.name}: {answer} ({seconds} s)", flush=True)
-        results[cell.name] = {
-            "answer": answer,
-            "good": good,
-            "seconds": seconds,
-            "golden": digest_of(cell),
-        }
-        known = {each.name: results[each.name] for each in CELLS if each.name in results}
-        KEPT.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        PAGE.write_text(page(known), encoding="utf-8")
+        keep(cell, {"answer": answer, "seconds": seconds, "golden": digest_of(cell)})
         status = status if good else 1
     return status
+
+
+def keep(cell: Cell, result: dict[str, Any]) -> None:
+    """Enter a result and write the page; other processes may do the same for other cells."""
+    KEPT.touch()
+    with KEPT.open("r+", encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        results = json.loads(stream.read() or "{}") | {cell.name: result}
+        known = {each.name: results[each.name] for each in CELLS if each.name in results}
+        stream.seek(0)
+        stream.truncate()
+        stream.write(json.dumps(known, indent=2) + "\n")
+        PAGE.write_text(page(known), encoding="utf-8")
 
 
 def lacking(cell: Cell) -> str | None:
@@ -126,13 +135,12 @@ def compared(cell: Cell) -> tuple[str, bool]:
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=lambda: os.nice(10),
         )
         if ended.returncode:
             return f"failed: {(ended.stderr.strip().splitlines() or ['?'])[-1]}", False
         found = decode_trace(read_files(Path(scratch)))
     beginning, found = cut(golden.trace, found, cell.steps)
-    comparison = compare_traces(beginning, found)
+    comparison = compare_traces(beginning, found, tolerance={})
     return describe(beginning, found, comparison), comparison.verdict.value == "identical"
 
 
@@ -180,7 +188,6 @@ def incomparable(cell: Cell) -> tuple[str, bool]:
             capture_output=True,
             text=True,
             check=False,
-            preexec_fn=lambda: os.nice(10),
         )
         if not report.exists():
             return f"failed: {(ended.stderr.strip().splitlines() or ['?'])[-1]}", False

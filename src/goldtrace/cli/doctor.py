@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from rich.console import Console
 
     from goldtrace.determinism import profile_for
+    from goldtrace.determinism.unportable import PLATFORM, UNPORTABLE
     from goldtrace.launch import launch
     from goldtrace.model.spec import RunSpec
 
@@ -57,6 +58,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if facts:
             console.print(_facts(title, facts))
     console.print(_pins(profile.pins, header.pins))
+    if header.platform == PLATFORM:
+        reasons = {operator.name: operator.reason for operator in UNPORTABLE}
+        console.print(_facts("operators that no pin makes portable", reasons))
     if header.canaries:
         console.print(_facts("canaries", header.canaries))
     if header.revision is not None:

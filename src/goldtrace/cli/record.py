@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """
     from goldtrace.accepting import describe_calibration
     from goldtrace.calibrating import advice
+    from goldtrace.determinism import unportable
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import select
 
@@ -97,6 +98,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             f"({recorded.processes} processes agree)  {recorded.moved}"
         )
         print(f"  {describe_calibration(recorded)}")
+        if recorded.trace.header.unportable:
+            told = unportable.warning(recorded.trace.header.unportable)
+            print(f"warning: {recorded.name}: {told}", file=sys.stderr)
         if recorded.calibration is not None:
             warning = advice(recorded.calibration, recorded.trace)
             if warning is not None:
@@ -113,6 +117,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 "processes": row.processes,
                 "horizon": row.calibration.horizon if row.calibration else None,
                 "uncalibrated": row.uncalibrated,
+                "unportable": list(row.trace.header.unportable),
             }
             for row in rows
         ],

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.determinism.override import Override
+from goldtrace.determinism.override import Override, array_of
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,7 @@ def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         right = right.clone()
     result = torch.empty((*left.shape[:-1], right.shape[-1]), dtype=torch.float32)
     with np.errstate(all="ignore"):
-        np.matmul(left.numpy(), right.numpy(), out=result.numpy())
+        np.matmul(array_of(left), array_of(right), out=array_of(result))
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -53,3 +54,29 @@ class Override:
             for name, kernel in self._kernels.items():
                 library.impl(name, kernel, "CPU")
         return library
+
+
+class _Memory:
+    """Memory that numpy reads and writes where it lies."""
+
+    def __init__(self, tensor: Any) -> None:
+        size = tensor.element_size()
+        kind = "c" if tensor.is_complex() else "f"
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": f"{'<' if sys.byteorder == 'little' else '>'}{kind}{size}",
+            "shape": tuple(tensor.shape),
+            "strides": tuple(stride * size for stride in tensor.stride()),
+            "data": (tensor.data_ptr(), False),
+        }
+
+
+def array_of(tensor: Any) -> Any:
+    """The memory of a floating-point or complex CPU tensor as an array, while the tensor lives.
+
+    ``Tensor.numpy`` would forbid the storage to be resized from then on, and the tensor is the
+    user's.
+    """
+    import numpy as np
+
+    return np.asarray(_Memory(tensor))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.determinism.override import Override
+from goldtrace.determinism.override import Override, array_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ def _sqrt(x: torch.Tensor) -> torch.Tensor:
         x = x.to(torch.get_default_dtype())
     result = torch.empty_like(x)
     with np.errstate(all="ignore"):
-        np.sqrt(x.numpy(), out=result.numpy())
+        np.sqrt(array_of(x), out=array_of(result))
     return result
 
 
