@@ -1,7 +1,7 @@
 """Which operators give other bits on another CPU, although every pin of ``cpu-portable`` holds.
 
-``python tests/portability/survey.py [CPU…]`` computes every float32 case of the operator atlas under
-the pins, forward and backward, here and under each emulated CPU, and lists the results that differ:
+``python tests/portability/survey.py [CPU…]`` computes every float32 case of the operator atlas
+under the pins, forward and backward, here and under each emulated CPU, and lists what differs:
 in how many elements, by how much relative to the largest one, and how far either is from the same
 case in float64. What is far from float64 under emulation and not here is the emulator's fault.
 What differs by rounding belongs in ``goldtrace.determinism.unportable``.
@@ -70,7 +70,7 @@ def compute(out: Path) -> None:
     np.savez(out, **found)
 
 
-def differences(here: dict[str, np.ndarray], there: dict[str, np.ndarray]):  # noqa: ANN201
+def differences(here: dict[str, np.ndarray], there: dict[str, np.ndarray]):
     """A line for every float32 result that differs."""
     for name in sorted(here):
         if ".float32" not in name or name not in there:

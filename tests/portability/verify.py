@@ -15,6 +15,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -192,7 +193,8 @@ def incomparable(cell: Cell) -> tuple[str, bool]:
         if not report.exists():
             return f"failed: {(ended.stderr.strip().splitlines() or ['?'])[-1]}", False
         run = json.loads(report.read_text())["runs"][0]
-    said = next((line.strip() for line in ended.stdout.splitlines() if "AVX2" in line), "")
+    message = re.search(r"cpu-portable goldens .*? no AVX2", " ".join(ended.stdout.split()))
+    said = message.group() if message else ""
     return f"{run['verdict']}: {said}", run["verdict"] == "incomparable" and bool(said)
 
 
