@@ -157,6 +157,16 @@ bench-false-alarms: $(READY)  ## 200 trainings that nobody changed, under load a
 picture: $(READY)  ## draw docs/explanation/calibration.png from real runs
 	$(BIN)/python benchmarks/picture.py --out docs/explanation/calibration.png $(ARGS)
 
+# The recipe for aarch64 is in docs/portability.md.
+.PHONY: test-portability
+test-portability: $(READY)  ## goldens on emulated CPUs; needs qemu-user (an hour or more; ARGS="Haswell transformer")
+	@command -v qemu-x86_64 >/dev/null || { echo 'apt-get install qemu-user' >&2; exit 1; }
+	nice -n 10 $(BIN)/python tests/portability/verify.py $(ARGS)
+
+.PHONY: bench-profiles
+bench-profiles: $(READY)  ## what the profiles cost, against one unpinned thread
+	$(BIN)/python benchmarks/profiles.py $(ARGS)
+
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
 	$(BIN)/pytest tests/packaging $(ARGS)

@@ -36,7 +36,8 @@ class Header:
     that were verified to be in force, with their values; ``data`` maps a data set to the SHA-256
     of each of its files; ``canaries`` the digests of small computations, which show the component
     that computes otherwise on another machine; ``conditions`` how the accelerator was at the
-    ``start`` and at the ``end``, which no comparison rests on.
+    ``start`` and at the ``end``, which no comparison rests on; ``unportable`` the operators of the
+    taped steps that no pin makes the same on every CPU.
     """
 
     run: str
@@ -53,6 +54,7 @@ class Header:
     canaries: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     loaders: tuple[str, ...] = ()
+    unportable: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from goldtrace.determinism import rng_states
+from goldtrace.determinism.unportable import unportable_among
 from goldtrace.errors import RecordingError
 from goldtrace.model.execution import Execution
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
@@ -267,8 +268,10 @@ class GoldenRun:
             # Whatever happened since the last power of two, or after the last step, shows here.
             self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now()())
         final = self._watched.final_digests() if self._watched is not None else {}
+        header = self._header(self._data)
+        called = (call.op for step in self._tape.steps for call in step.calls)
         self._trace = Trace(
-            header=self._header(self._data),
+            header=replace(header, unportable=unportable_among(called, header.platform)),
             steps=tuple(self._steps),
             end=End(metrics=dict(self._metrics), final=final),
             tape=tuple(self._tape.steps),
