@@ -64,6 +64,7 @@ def problems(document: dict[str, Any]) -> list[str]:
             where = f"{run} {point['good']} to {point['bad']}"
             if not point["confirmed"]:
                 found.append(f"{where}: not confirmed")
-            if point["reproducer"] is None or not point["reproducer"]["shown"]:
+            reproducer = point["reproducer"]
+            if point["op"] is not None and (reproducer is None or not reproducer["shown"]):
                 found.append(f"{where}: {point['op']} by itself doesn't show it; {point['note']}")
     return found

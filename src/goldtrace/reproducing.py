@@ -49,13 +49,16 @@ def culprit_of(case: Case) -> Culprit:
         UsageError: there is none, or the run can't be repeated for its inputs.
     """
     culprits = case.diagnosis.culprits if case.diagnosis is not None else ()
-    culprit = next((c for c in culprits if c.now is not None), None)
-    if culprit is None or culprit.op == REGION or case.taped(culprit.step) is None:
+    callable_ones = [c for c in culprits if c.now is not None and c.op != REGION]
+    # One that both have can be held against the other's result.
+    callable_ones.sort(key=lambda c: c.golden is None)
+    culprit = callable_ones[0] if callable_ones else None
+    if culprit is None or case.taped(culprit.step) is None:
         raise UsageError(
             "there is no operator to reproduce",
             where=case.spec.name,
             expected="a culprit among the operators of a taped step",
-            found="none" if culprit is None else culprit.op,
+            found=", ".join(c.op for c in culprits[:3]) or "none",
         )
     if case.spec.kind is not RunKind.DECLARED:
         raise UsageError(

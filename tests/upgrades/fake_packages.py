@@ -58,7 +58,7 @@ class Index:
             files[f"{name}.pth"] = starts
         record = "".join(f"{file},,\n" for file in files)
         files[f"{info}/RECORD"] = record + f"{info}/RECORD,,\n"
-        project = self.folder / name
+        project = self.folder / name.replace("_", "-")
         project.mkdir(exist_ok=True)
         with zipfile.ZipFile(project / wheel, "w") as archive:
             for file, text in files.items():
