@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.measure import measure
 from goldtrace.compare.thresholds import NOISES, SHORT
-from goldtrace.launch import launch
+from goldtrace.launch import launch, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +61,7 @@ def calibrate(
         counted(len(done), len(NOISES), (len(NOISES) - len(done)) * done[-1] / len(done))
         return noise, trace
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with side_by_side(jobs) as pool:
         perturbed = list(pool.map(one, NOISES))
     return measure(golden, perturbed)
 
