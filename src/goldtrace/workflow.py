@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from goldtrace.errors import (
     PlatformUnsupportedError,
     UsageError,
 )
-from goldtrace.launch import launch
+from goldtrace.launch import launch, side_by_side
 from goldtrace.model.codec import write_files
 from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunKind, RunSpec
@@ -260,7 +259,7 @@ def check(
         except GoldtraceError as error:
             return RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with side_by_side(jobs) as pool:
         return list(pool.map(one, runs))
 
 
