@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from goldtrace.compare import compare_traces
+from goldtrace.compare import compare_traces, course_of
 from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.diagnose import diagnose
 from goldtrace.environment import changes
@@ -150,6 +150,7 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
         verdict=comparison.verdict,
         comparison=replace(comparison, notes=(*reference, *comparison.notes)),
         diagnosis=diagnosis,
+        course=course_of(golden.trace, trace, comparison, golden.calibration),
         hint=record_command(spec, header.device),
     )
 
@@ -245,9 +246,10 @@ def check(
         spec, device = run
         progress(f"{spec.name} on {device}")
         try:
-            return check_declared(spec, device, store=store, root=root, nearest=nearest)
+            result = check_declared(spec, device, store=store, root=root, nearest=nearest)
         except GoldtraceError as error:
-            return RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
+            result = RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
+        return replace(result, origin=spec.entry)
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         return list(pool.map(one, runs))

@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Compare and show; 0 when every bit agrees, 1 otherwise."""
-    from goldtrace.compare import compare_traces
+    from goldtrace.compare import compare_traces, course_of
     from goldtrace.environment import changes
     from goldtrace.model.verdict import RunResult
     from goldtrace.report.document import to_document
@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         platform=current.header.platform,
         verdict=comparison.verdict,
         comparison=comparison,
+        course=course_of(golden, current, comparison),
+        origin=current.header.origin,
     )
     print(render_comparison(result))
     options.write_json(arguments.json, to_document([result]))

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Explain; 0 when nothing differs, 1 when something does."""
     from goldtrace.explaining import explain_against, explain_failure, write_reproducer
     from goldtrace.report.document import to_document
-    from goldtrace.report.explanation import render_explanation
+    from goldtrace.report.terminal.explanation import render_explanation
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import run_named
 

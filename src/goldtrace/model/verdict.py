@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from goldtrace.model.course import Course
     from goldtrace.model.diagnosis import Diagnosis
 
 
@@ -119,7 +120,7 @@ class RunResult:
     """What became of one run on one device in one check.
 
     ``verdict`` is ``None`` when the run was skipped (``skipped`` says why) or could not be
-    judged (``error`` says why).
+    judged (``error`` says why). ``origin`` is the run's entry point or the test's node id.
     """
 
     name: str
@@ -133,6 +134,8 @@ class RunResult:
     hint: str | None = None
     seconds: float | None = None
     diagnosis: Diagnosis | None = None
+    course: Course | None = None
+    origin: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property

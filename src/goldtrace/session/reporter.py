@@ -36,6 +36,6 @@ class Reporter:
         report = yield
         if report.when == "call" or (report.when == "setup" and not report.passed):
             due = report.passed and is_isolated(item.config) and settings.update.covers(result)
-            timed = replace(result, seconds=report.duration)
+            timed = replace(result, seconds=report.duration, origin=golden.spec.entry)
             attach(report, Outcome.of(timed, due=due, written=item.stash.get(WRITTEN, None)))
         return report

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError, RunError
 from goldtrace.model.verdict import Rung, Verdict
-from goldtrace.report.explanation import culprit_rows
+from goldtrace.report.terminal.explanation import culprit_rows
 from goldtrace.report.phrases import equivalent_noise, finding, value_lines, value_or_none
 from goldtrace.report.text import at, clip, count_of, pad, plain, since
 
