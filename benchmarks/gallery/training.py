@@ -1,4 +1,4 @@
-"""The trainings of the gallery: a network with batch norm, one with attention, one with a package."""
+"""The trainings of the gallery: with batch norm, with attention, with a package."""
 
 from __future__ import annotations
 

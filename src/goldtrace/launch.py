@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 from goldtrace.determinism import profile_for
 from goldtrace.environment import require_platform
 from goldtrace.errors import RunnerDiedError, error_from_json
+from goldtrace.heartbeat import steps_done
 from goldtrace.model.codec import decode_trace, read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from goldtrace.model.noise import Noise
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
 
+_LOOK = 0.2  # seconds between looks at how far a watched run is
 _LOG_LINES = 20
 """Lines of the child's output that a message about its death shows."""
 
@@ -46,13 +48,15 @@ def launch(
     environment: Mapping[str, str] | None = None,
     capture: Capture | None = None,
     noise: Noise | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> Trace:
     """Train ``spec`` on ``device`` in a new process under ``interpreter`` and return its trace.
 
     The child works in ``root``, which is also first on its import path. ``environment`` is added
     to this process's, and the profile's pins to that. ``capture`` asks for the actual
-    tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration. An
-    interrupt of this process ends the child and its data loader workers.
+    tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration.
+    ``watch`` is called now and then with the number of finished steps. An interrupt of this process
+    ends the child and its data loader workers.
 
     Raises:
         PlatformUnsupportedError: the profile does not cover this machine; nothing was started.
@@ -72,6 +76,7 @@ def launch(
             if capture is None
             else {"place": capture.place, "folder": str(capture.folder.absolute())},
             "noise": None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
+            "progress": None if watch is None else str(out / "steps"),
         }
         spec_file = out / "spec.json"
         spec_file.write_text(json.dumps(request), encoding="utf-8")
@@ -87,7 +92,7 @@ def launch(
                 start_new_session=True,
             )
             with _ended_with_us(child):
-                status = child.wait()
+                status = _wait(child, out / "steps", watch)
         error = out / "error.json"
         if error.exists():
             raise error_from_json(json.loads(error.read_text(encoding="utf-8")))
@@ -100,6 +105,17 @@ def launch(
                 hint=f"goldtrace check {spec.name}",
             )
         return decode_trace(read_files(out))
+
+
+def _wait(
+    child: subprocess.Popen[bytes], progress: Path, watch: Callable[[int], None] | None
+) -> int:
+    while watch is not None:
+        try:
+            return child.wait(timeout=_LOOK)
+        except subprocess.TimeoutExpired:  # noqa: PERF203 - that is what waiting ends with
+            watch(steps_done(progress))
+    return child.wait()
 
 
 def child_environment(

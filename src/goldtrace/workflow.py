@@ -6,6 +6,7 @@ import enum
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.trace import Trace
     from goldtrace.store.golden import Golden, GoldenStore
+
+Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | None]]
+"""Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""
@@ -210,7 +214,13 @@ def _why_nearest(golden: Golden | None, platform: str) -> tuple[str, ...]:
 
 
 def check_declared(
-    spec: RunSpec, device: str, *, store: GoldenStore, root: Path, nearest: bool = False
+    spec: RunSpec,
+    device: str,
+    *,
+    store: GoldenStore,
+    root: Path,
+    nearest: bool = False,
+    watch: Watch = lambda *_: nullcontext(),
 ) -> RunResult:
     """Train a declared run in a fresh interpreter and judge its trace.
 
@@ -219,7 +229,8 @@ def check_declared(
     """
     began = time.monotonic()
     try:
-        trace = launch(spec, device, root=root)
+        with watch(spec, device) as told:
+            trace = launch(spec, device, root=root, watch=told)
     except _ABSENT as error:
         return RunResult(
             name=spec.name, device=device, exact=spec.exact, skipped=str(error), hint=error.hint
@@ -239,6 +250,7 @@ def check(
     jobs: int = 1,
     nearest: bool = False,
     progress: Progress = lambda _: None,
+    watch: Watch = lambda *_: nullcontext(),
 ) -> list[RunResult]:
     """Check several runs, ``jobs`` side by side; an error becomes part of the run's result."""
 
@@ -246,7 +258,9 @@ def check(
         spec, device = run
         progress(f"{spec.name} on {device}")
         try:
-            result = check_declared(spec, device, store=store, root=root, nearest=nearest)
+            result = check_declared(
+                spec, device, store=store, root=root, nearest=nearest, watch=watch
+            )
         except GoldtraceError as error:
             result = RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
         return replace(result, origin=spec.entry)

@@ -67,7 +67,9 @@ def trace_of(spec: RunSpec, device: str, steps: tuple[StepRecord, ...]) -> Trace
 
 
 @contextmanager
-def recording(spec: RunSpec, device: str, *, root: Path, noise: object = None) -> Iterator[FakeRun]:
+def recording(
+    spec: RunSpec, device: str, *, root: Path, noise: object = None, progress: object = None
+) -> Iterator[FakeRun]:
     if device == "cuda":
         raise DeviceUnavailableError("no CUDA device is available", hint="choose another runner")
     seed_everything(spec.seed)
@@ -87,7 +89,7 @@ def seed_everything(seed: int) -> Mapping[str, int]:
     return {"python": seed}
 
 
-def launch(spec: RunSpec, device: str, *, root: Path) -> Trace:
+def launch(spec: RunSpec, device: str, *, root: Path, watch: object = None) -> Trace:
     """A declared run in this process: its ``config`` holds the losses."""
     run = FakeRun(spec, device)
     for loss in spec.config["losses"]:

@@ -8,13 +8,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from goldtrace import __version__
-from goldtrace.cli import bisect, check, data, diff, doctor, explain, record, try_
+from goldtrace.cli import bisect, check, data, diff, doctor, explain, record, report, try_
 from goldtrace.errors import ExitCode, GoldtraceError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (check, record, try_, bisect, diff, explain, doctor, data)
+_COMMANDS = (check, record, try_, bisect, diff, explain, report, doctor, data)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

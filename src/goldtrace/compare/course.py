@@ -124,13 +124,21 @@ def _curves(pairs: Sequence[StepPair], calibration: Calibration | None) -> Itera
         golden, current = ([_value(s, name) for s in side] for side in _columns(steps))
         response = bands.get(name, {})
         band = [response[pair.number].large if pair.number in response else None for pair in steps]
-        yield _curve(name, rung, steps, golden, current, band if response else ())
+        yield _curve(
+            name=name,
+            rung=rung,
+            steps=steps,
+            golden=golden,
+            current=current,
+            band=band if response else (),
+        )
     for name in _rates(steps):
         golden, current = ([_rate(s, name) for s in side] for side in _columns(steps))
-        yield _curve(name, Rung.LR, steps, golden, current, ())
+        yield _curve(name=name, rung=Rung.LR, steps=steps, golden=golden, current=current, band=())
 
 
 def _curve(
+    *,
     name: str,
     rung: Rung,
     steps: Iterable[StepPair],

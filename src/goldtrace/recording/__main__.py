@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
+from goldtrace.heartbeat import Heartbeat
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.noise import Noise
@@ -37,8 +38,11 @@ def main(spec_file: Path, out: Path) -> None:
     try:
         wanted = request.get("capture")
         observe = None if wanted is None else capturing(wanted["place"], Path(wanted["folder"]))
-        device = request["device"]
-        with recording(spec, device, root=root, observe=observe, noise=noise) as run:
+        device, beats = request["device"], request.get("progress")
+        progress = Heartbeat(Path(beats)).beat if beats is not None else None
+        with recording(
+            spec, device, root=root, observe=observe, noise=noise, progress=progress
+        ) as run:
             _call(import_entry(spec), run)
             files = encode_trace(run.finish())
     except GoldtraceError as error:

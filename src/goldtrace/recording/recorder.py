@@ -67,6 +67,7 @@ class GoldenRun:
         tape: Tape | None = None,
         rounding: Callable[[Scalar], Scalar] = unchanged,
         noise: Noise | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -76,6 +77,7 @@ class GoldenRun:
         self._tape = tape or Tape((), root=Path.cwd())
         self._rounding = rounding
         self._noise = noise
+        self._progress = progress
         self._perturbation: Perturbation | None = None
         self._movement: Movement | None = None
         self._data: dict[str, Mapping[str, str]] = {}
@@ -195,6 +197,8 @@ class GoldenRun:
         first = self._next == 0
         self._append(StepRecord(ladder=ladder, **record), tensors, keep_tensors=first)
         self._next += 1
+        if self._progress is not None:
+            self._progress(self._next)
         self._perturb_next_pass()
         self._tape.begin(self._next, self._watched.origins if self._watched is not None else dict)
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Rung
 from goldtrace.report.course import course_document
-from goldtrace.report.phrases import finding
-from goldtrace.report.terminal.failure import next_command
+from goldtrace.report.phrases import finding, next_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

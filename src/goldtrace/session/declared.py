@@ -12,6 +12,7 @@ from goldtrace.errors import GoldtraceError, PlatformUnsupportedError
 from goldtrace.launch import launch
 from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express, leave
+from goldtrace.session.progress import shown
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
@@ -66,7 +67,8 @@ class DeclaredRun(pytest.Item):
         golden = self.stash[GOLDEN]
         store = GoldenStore(settings.golden_dir)
         try:
-            trace = launch(golden.spec, self.name, root=settings.root)
+            with shown(self.config, store.step_count(golden.spec.name)) as show:
+                trace = launch(golden.spec, self.name, root=settings.root, watch=show)
         except PlatformUnsupportedError as error:
             self.stash[RESULT] = incomparable(golden.spec, self.name, error)
             express(self.stash[RESULT])

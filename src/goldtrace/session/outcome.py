@@ -18,10 +18,13 @@ from goldtrace.errors import (
 )
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.verdict import RunResult, Verdict
+from goldtrace.report.ci.junit import PROPERTIES, properties
 from goldtrace.report.document import to_document
 from goldtrace.report.terminal import headline, render_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from goldtrace.model.trace import Trace
 
 _ATTRIBUTE = "goldtrace"
@@ -58,6 +61,16 @@ def attach(report: pytest.TestReport, outcome: Outcome) -> None:
     """Hang the outcome on a report, in the form that survives the way to another process."""
     fields = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
     setattr(report, _ATTRIBUTE, fields)
+
+
+def describe_in_junit(reports: Iterable[pytest.TestReport | pytest.Item], outcome: Outcome) -> None:
+    """Give an item, or its reports, the properties that JUnit files show; earlier ones go."""
+    found = properties(outcome.run)
+    for report in reports:
+        report.user_properties = [
+            pair for pair in report.user_properties if pair[0] not in PROPERTIES
+        ]
+        report.user_properties += found
 
 
 def outcome_of(report: object) -> Outcome | None:

@@ -206,6 +206,16 @@ class GoldenStore:
         platform = check_name(plan.platform, what="platform")
         directory.replace(run, platform, plan.files, names=FILES, expected=plan.expected)
 
+    def step_count(self, run: str) -> int | None:
+        """How many steps the run has by its goldens, unverified: for showing progress."""
+        for platform in self.platforms(run):
+            with contextlib.suppress(OSError):
+                content = (self.root / run / platform / STEPS).read_bytes()
+                return max(
+                    1, content.count(b"\n") - 2
+                )  # less the state before the first and after the last
+        return None
+
     def _read(self, run: str, platform: str) -> dict[str, bytes] | None:
         check_name(run, what="run")
         check_name(platform, what="platform")

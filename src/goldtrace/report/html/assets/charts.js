@@ -59,7 +59,7 @@ goldtrace.charts = (() => {
     if (held) keys.push([`± ${number(run.course.band_ulp)} ulp of noise`, "area"]);
     const odd = found.current.findIndex((value) => typeof value === "string");
     return {
-      title: { loss: "Loss", lr: "Learning rate" }[found.rung] ?? "Metric",
+      title: found.rung === "loss" ? "Loss" : found.rung !== "lr" ? "Metric" : name.endsWith(".lr") ? "Learning rate" : "Hyper-parameter",
       name, keys, data, series, bands, log: false,
       warning: odd < 0 ? null : `${found.current[odd]} from step ${found.steps[odd]}`,
       tell: (i) => {
@@ -169,7 +169,8 @@ goldtrace.charts = (() => {
 
   function draw(figure, run) {
     const plot = figure.dataset.plot === "curve" ? curve(run, figure.dataset.name) : departures(run);
-    const title = element("figcaption", {}, element("strong", {}, plot.title), element("span", { class: "quiet" }, printable(plot.name)));
+    const title = element("figcaption", {}, element("strong", {}, plot.title));
+    if (plot.name.toLowerCase() !== plot.title.toLowerCase()) title.append(element("span", { class: "quiet" }, printable(plot.name)));
     const keys = element("ul", { class: "lines", "aria-label": "Legend" });
     for (const [text, kind] of plot.keys) keys.append(element("li", {}, element("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), printable(text)));
     const stage = element("div", { class: "stage", tabindex: "0", role: "application", "aria-roledescription": "plot", "aria-label": `${plot.title}, ${printable(plot.name)}: arrow keys move from step to step` });
