@@ -22,7 +22,7 @@ from goldtrace.report.html import render_html
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "docs" / "images"
-CONFIG = {"eps": "1e-5", "channels_last": "false", "learning_rate": "0.05"}
+CONFIG = {"eps": "1e-5", "mean": "false", "learning_rate": "0.05"}
 RATES = {"language": "0.002", "packaged": "0.003"}
 NORM = """
 import torch
@@ -76,7 +76,7 @@ def train(work: Path) -> None:
         if not (work / "golden" / name / "cpu-portable" / "calibration.json").exists():
             goldtrace(work, "record", name, "--reason", "the first golden of the gallery")
     check(work, "pass", "vision", "language")
-    declare(work, "vision", channels_last="true")
+    declare(work, "vision", mean="true")
     check(work, "rounding", "vision")
     declare(work, "vision", eps="1e-4")
     declare(work, "language", learning_rate="0.002002")

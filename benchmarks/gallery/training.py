@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from goldtrace.recording import GoldenRun
 
 
+class Mean(nn.Module):
+    """What pooling to one pixel does, with sums in another order."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The mean of each channel, ``[batch, channels]``."""
+        return x.sum(3).sum(2) / (x.shape[2] * x.shape[3])
+
+
 def vision(run: GoldenRun) -> None:
     """Images of noise with one of five patterns in them, 40 steps of SGD with a cosine schedule."""
     norm = {"eps": run.config["eps"]}
@@ -22,12 +30,9 @@ def vision(run: GoldenRun) -> None:
         nn.Conv2d(24, 40, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(40, **norm),
         nn.SiLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
+        Mean() if run.config["mean"] else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
         nn.Linear(40, 5),
     )
-    if run.config["channels_last"]:
-        model.to(memory_format=torch.channels_last)
     _train(run, model, torch.randn(5, 3, 23, 23), torch.optim.SGD, momentum=0.9, weight_decay=5e-4)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from itertools import starmap
@@ -48,7 +47,8 @@ def escaped(text: str) -> str:
 
 def _html(text: str) -> str:
     """Text within an HTML block, where Markdown's own escapes would be shown."""
-    return html.escape(clip(text, _CELL)).replace("@", "@\u200b")
+    text = _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", clip(text, _CELL))
+    return text.replace("&#64;", "@\u200b")
 
 
 def code(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def shown(config: pytest.Config, total: int | None) -> Iterator[Callable[[int], 
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     writer: Any = getattr(terminal, "_tw", None)
     file = getattr(writer, "_file", None)
-    watched = file is not None and file.isatty() and writer.hasmarkup
+    watched = file is not None and file.isatty() and os.environ.get("TERM") != "dumb"
     if not watched or config.option.verbose < 0 or config.option.capture == "no":
         yield None
         return
@@ -38,7 +39,8 @@ def shown(config: pytest.Config, total: int | None) -> Iterator[Callable[[int], 
         room = writer.fullwidth - writer.width_of_current_line - 2
         if room >= _NARROW:
             text = clip(f" {pace.told(steps)}", room)
-            _write(config, file, f"{_ERASE}\x1b[2m{text}\x1b[0m\x1b[{width_of(text)}D")
+            dim, bright = ("\x1b[2m", "\x1b[0m") if writer.hasmarkup else ("", "")
+            _write(config, file, f"{_ERASE}{dim}{text}{bright}\x1b[{width_of(text)}D")
             drawn = True
 
     try:

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 _BARS = "▁▂▃▄▅▆▇█"
 _EQUAL = "·"
 _WIDEST = 60
+_FEWEST = 3  # steps; fewer are no line
 
 
 def course_line(course: Course | None, width: int) -> list[str]:
     """``·▁▃▅█  up to 5.8e12 ulp at step 3``, a bar for each step, or for several; or nothing."""
     peaks = _peaks(course) if course is not None else {}
-    if course is None or not any(peaks.values()):
+    if course is None or len(peaks) < _FEWEST or not any(peaks.values()):
         return []
     highest = max(peaks, key=lambda step: peaks[step])
     unit = "of noise" if any(d.unit is Unit.EQUIVALENT for d in course.departures) else "of losses"
