@@ -36,8 +36,9 @@ goldtrace.charts = (() => {
   const palette = ["now", "teal", "violet", "rose", "sky", "olive"];
   const dashes = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 2]];
 
-  function curve(run, name) {
-    const found = run.course.curves.find((each) => each.name === name);
+  function curve(run, place) {
+    const found = run.course.curves[place];
+    const { name } = found;
     const [golden, now] = [found.golden.map(finite), found.current.map(finite)];
     const data = [found.steps, golden, now];
     const series = [
@@ -168,7 +169,7 @@ goldtrace.charts = (() => {
   }
 
   function draw(figure, run) {
-    const plot = figure.dataset.plot === "curve" ? curve(run, figure.dataset.name) : departures(run);
+    const plot = figure.dataset.plot === "curve" ? curve(run, Number(figure.dataset.place)) : departures(run);
     const title = element("figcaption", {}, element("strong", {}, plot.title));
     if (plot.name.toLowerCase() !== plot.title.toLowerCase()) title.append(element("span", { class: "quiet" }, printable(plot.name)));
     const keys = element("ul", { class: "lines", "aria-label": "Legend" });
