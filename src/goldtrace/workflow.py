@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from goldtrace.checklist import checklist
 from goldtrace.compare import compare_traces, course_of
 from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.diagnose import diagnose
@@ -24,6 +25,7 @@ from goldtrace.errors import (
     UsageError,
 )
 from goldtrace.launch import launch
+from goldtrace.model.codec import write_files
 from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
@@ -124,7 +126,15 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
             golden = nearest_golden(spec.name, header.device, store)
             reference = _why_nearest(golden, header.platform)
     except GoldenError as error:
-        return replace(result, verdict=Verdict.INCOMPARABLE, error=error, hint=error.hint)
+        points = checklist(trace, None, root=store.root.absolute().parent)
+        return replace(
+            result,
+            verdict=Verdict.INCOMPARABLE,
+            error=error,
+            hint=error.hint,
+            checklist=points,
+        )
+    result = replace(result, checklist=checklist(trace, golden, root=store.root.absolute().parent))
     if golden is None:
         others = store.platforms(spec.name)
         verdict = Verdict.INCOMPARABLE if others else Verdict.MISSING
@@ -213,6 +223,11 @@ def _why_nearest(golden: Golden | None, platform: str) -> tuple[str, ...]:
     )
 
 
+def trace_folder(report: Path, name: str, device: str) -> Path:
+    """Where a report keeps the trace of a run."""
+    return report / "traces" / name / device
+
+
 def check_declared(
     spec: RunSpec,
     device: str,
@@ -220,9 +235,10 @@ def check_declared(
     store: GoldenStore,
     root: Path,
     nearest: bool = False,
+    report: Path | None = None,
     watch: Watch = lambda *_: nullcontext(),
 ) -> RunResult:
-    """Train a declared run in a fresh interpreter and judge its trace.
+    """Train a declared run in a fresh interpreter and judge its trace, which ``report`` keeps.
 
     A run whose data or device is absent comes back as skipped, one whose profile does not cover
     this machine as incomparable; what else goes wrong is raised.
@@ -237,6 +253,8 @@ def check_declared(
         )
     except PlatformUnsupportedError as error:
         return incomparable(spec, device, error)
+    if report is not None:
+        write_files(trace, trace_folder(report, spec.name, device))
     result = judge(spec, trace, store, nearest=nearest)
     remember(result, trace, store)
     return replace(result, seconds=time.monotonic() - began)
@@ -249,17 +267,27 @@ def check(
     root: Path,
     jobs: int = 1,
     nearest: bool = False,
+    report: Path | None = None,
     progress: Progress = lambda _: None,
     watch: Watch = lambda *_: nullcontext(),
 ) -> list[RunResult]:
-    """Check several runs, ``jobs`` side by side; an error becomes part of the run's result."""
+    """Check several runs, ``jobs`` side by side; an error becomes part of the run's result.
+
+    ``report`` is the directory that keeps their traces.
+    """
 
     def one(run: tuple[RunSpec, str]) -> RunResult:
         spec, device = run
         progress(f"{spec.name} on {device}")
         try:
             result = check_declared(
-                spec, device, store=store, root=root, nearest=nearest, watch=watch
+                spec,
+                device,
+                store=store,
+                root=root,
+                nearest=nearest,
+                report=report,
+                watch=watch,
             )
         except GoldtraceError as error:
             result = RunResult(name=spec.name, device=device, exact=spec.exact, error=error)

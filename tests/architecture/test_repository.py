@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -56,25 +55,6 @@ def test_no_tracked_file_names_a_path_of_somebodys_machine() -> None:
         if needle.encode() in path.read_bytes()
     ]
     assert found == []
-
-
-@pytest.mark.parametrize(
-    ("schema", "name"),
-    [
-        ("vendor.github-workflows", ".github/workflows/ci.yml"),
-        ("vendor.github-workflows", ".github/workflows/newest.yml"),
-        ("vendor.gitlab-ci", ".gitlab-ci.yml"),
-    ],
-)
-def test_a_workflow_follows_the_schema_of_its_service(schema: str, name: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, name],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

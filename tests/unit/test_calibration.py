@@ -259,10 +259,12 @@ def test_a_run_whose_losses_do_not_depend_on_the_weights_cannot_be_calibrated():
 
 
 def test_a_run_that_begins_elsewhere_cannot_be_part_of_a_calibration():
-    other = with_step(train(noise=NOISES[0]), -1, ladder={Rung.WEIGHTS: "0" * 32})
+    ladder = {**golden().steps[0].ladder, Rung.WEIGHTS: "0" * 32}
+    other = with_step(train(noise=NOISES[0]), -1, ladder=ladder)
     runs = [(NOISES[0], other), *((noise, train(noise=noise)) for noise in NOISES[1:])]
-    with pytest.raises(NotRepeatableError, match="did not begin where the golden began"):
+    with pytest.raises(NotRepeatableError, match="did not begin where the golden began") as caught:
         measure(golden(), runs)
+    assert caught.value.found == "other weights"
 
 
 def test_only_a_watched_optimizer_lets_noise_in():

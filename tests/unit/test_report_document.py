@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from goldtrace.errors import RunError
-from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
+from goldtrace.model.checklist import no, not_applicable, yes
+from goldtrace.model.verdict import (
+    Change,
+    Comparison,
+    Divergence,
+    Proposal,
+    Rung,
+    RunResult,
+    Verdict,
+)
 from goldtrace.report import dump_document, to_document
 
 if TYPE_CHECKING:
@@ -50,6 +59,25 @@ RESULTS = [
     RunResult(name="t", device="cuda", skipped="no GPU here"),
     RunResult(name="t", device="cpu", error=RunError("it raised", where="m:f", traceback="Trace…")),
     RunResult(name="t", device="cpu", error=ValueError("odd"), seconds=math.nan),
+    RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.MISSING,
+        proposal=Proposal(folder="candidates/t/cpu-portable"),
+        checklist=(
+            yes("lock", "lock file in force", HOSTILE),
+            no("data", HOSTILE, "nothing", HOSTILE),
+            not_applicable("cudnn", "cuDNN settings", "on the CPU"),
+        ),
+    ),
+    RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.DRIFT,
+        proposal=Proposal(why_not=HOSTILE),
+    ),
     RunResult(
         name=HOSTILE,
         device=HOSTILE,
@@ -118,6 +146,8 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "skipped": None,
         "hint": "goldtrace explain transformer",
         "next": "goldtrace explain transformer",
+        "candidate": None,
+        "checklist": [],
         "seconds": 1.5,
     }
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
-from goldtrace.cli.progress import announce, watching
+from goldtrace.cli.progress import announce, counting, watching
 from goldtrace.errors import ExitCode, UsageError
 from goldtrace.model.verdict import Verdict
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
+    from goldtrace.model.spec import RunSpec
     from goldtrace.model.verdict import RunResult
+    from goldtrace.store.golden import GoldenStore
 
 
 def add_to(commands: Any) -> None:
@@ -30,12 +33,6 @@ def add_to(commands: Any) -> None:
     )
     options.add_runs(parser)
     options.add_json(parser)
-    parser.add_argument(
-        "--report",
-        type=Path,
-        metavar="DIR",
-        help="write report.json, report.html, report.md and GitLab's files there",
-    )
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument(
         "-q", "--quiet", action="store_true", help="say a line for each run that failed, no more"
@@ -57,6 +54,19 @@ def add_to(commands: Any) -> None:
         "--nearest",
         action="store_true",
         help="where this platform has no golden, take the calibrated one of another platform",
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write report.html, report.md, report.json, GitLab's files and the traces there, "
+        "and candidate goldens of failing runs",
+    )
+    parser.add_argument(
+        "--no-candidates",
+        action="store_false",
+        dest="candidates",
+        help="store no candidate goldens: each takes one more training, and those of a calibration",
     )
     parser.set_defaults(run=run)
 
@@ -80,10 +90,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             root=root,
             jobs=arguments.jobs,
             nearest=arguments.nearest,
+            report=arguments.report,
             progress=announce if not arguments.quiet else lambda _: None,
             watch=watch or (lambda *_: nullcontext()),
         )
     show(results, quiet=arguments.quiet, verbose=arguments.verbose)
+    if arguments.report is not None:
+        results = _with_candidates(runs, results, store, arguments)
     document = to_document(results)
     options.write_json(arguments.json, document)
     if arguments.report is not None:
@@ -113,6 +126,49 @@ def show(results: Sequence[RunResult], *, quiet: bool, verbose: bool) -> None:
             print(render_comparison(result), end="\n\n")
     if not quiet:
         print(render_table(results))
+
+
+def _with_candidates(
+    runs: Sequence[tuple[RunSpec, str]],
+    results: Sequence[RunResult],
+    store: GoldenStore,
+    arguments: argparse.Namespace,
+) -> list[RunResult]:
+    """Propose a golden for each run that failed, and say so; the results name what was stored."""
+    from goldtrace.model.codec import decode_trace, read_files
+    from goldtrace.proposing import (
+        clear_candidates,
+        describe_proposal,
+        deserves_candidate,
+        propose_declared,
+    )
+    from goldtrace.report.document import to_document
+    from goldtrace.workflow import trace_folder
+
+    report = arguments.report
+    proposals = {}
+    for spec, device in runs if arguments.candidates else ():
+        [result] = [each for each in results if (each.name, each.device) == (spec.name, device)]
+        folder = trace_folder(report, spec.name, device)
+        if not deserves_candidate(result):
+            continue
+        with counting(f"the candidate of {spec.name} on {device}") as counted:
+            proposals[spec.name, device] = propose_declared(
+                spec,
+                result,
+                decode_trace(read_files(folder)),
+                store=store,
+                root=options.root_of(arguments.golden_dir),
+                report=report,
+                progress=announce,
+                counted=counted,
+            )
+    done = [replace(each, proposal=proposals.get((each.name, each.device))) for each in results]
+    clear_candidates(report, to_document(done)["runs"])
+    for each in done:
+        if each.proposal is not None:
+            print(describe_proposal(each.name, each.device, each.proposal, report))
+    return done
 
 
 def exit_code(results: Iterable[RunResult], *, strict: bool) -> ExitCode:

@@ -14,7 +14,7 @@ from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace
@@ -61,18 +61,23 @@ def measure(golden: Trace, perturbed: Sequence[tuple[Noise, Trace]]) -> Calibrat
 
 def _check_start(golden: Trace, trace: Trace, noise: Noise) -> None:
     """The noise comes after the initial record, which must therefore be the golden's."""
-    starts = [
-        next((step.ladder for step in each.steps if step.number == INITIAL_STEP), None)
+    began, begins = (
+        next((step.ladder for step in each.steps if step.number == INITIAL_STEP), {})
         for each in (golden, trace)
-    ]
-    if starts[0] is None or starts[0] != starts[1]:
+    )
+    if not began or began != begins:
         raise NotRepeatableError(
             "a run with noise did not begin where the golden began: nothing was calibrated",
             where=f"{golden.header.run} on {golden.header.device}, noise of {noise}",
             expected="the golden's initial weights and random streams",
-            found="no golden_run.watch(…)" if starts[0] is None else "others",
+            found=_difference(began, begins) if began else "no golden_run.watch(…)",
             hint="does the code keep a model or a generator from an earlier run in its process?",
         )
+
+
+def _difference(golden: Mapping[Rung, str], now: Mapping[Rung, str]) -> str:
+    rungs = [rung for rung in Rung if golden.get(rung) != now.get(rung)]
+    return "other " + ", ".join(rung.value for rung in rungs)
 
 
 def _scalars(

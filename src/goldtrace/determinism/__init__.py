@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goldtrace.determinism.context import InForce, deterministic, pinned
+from goldtrace.determinism.importing import imports_draw_nothing
 from goldtrace.determinism.profiles import PROFILES, Pin, PinKind, Profile, profile_for
 from goldtrace.determinism.seeding import (
     generator,
@@ -21,6 +22,7 @@ __all__ = [
     "Profile",
     "deterministic",
     "generator",
+    "imports_draw_nothing",
     "pinned",
     "profile_for",
     "register_generator",

@@ -37,7 +37,8 @@ class Run:
 
     ``failures`` is how many tests of the session have failed so far, for ``--maxfail``; the trace
     is left in the directory ``out``; ``noise`` perturbs its gradients (the fields of ``Noise``);
-    ``progress`` is the file that its heartbeat goes to.
+    ``progress`` is the file that its heartbeat goes to. Without ``judged`` the trace is all
+    that is asked for, whatever the golden says.
     """
 
     item: str
@@ -46,6 +47,7 @@ class Run:
     out: str
     noise: Mapping[str, Any] | None = None
     progress: str | None = None
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

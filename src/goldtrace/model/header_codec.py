@@ -44,6 +44,9 @@ def encode_header(header: Header) -> dict[str, Any]:
             "packages": _encode_texts(header.environment.packages),
             "system": _encode_texts(header.environment.system),
         },
+        **(
+            {"loaders": [fields.checked(line) for line in header.loaders]} if header.loaders else {}
+        ),
         "origin": fields.checked(header.origin),
         "pins": _encode_texts(header.pins),
         "platform": fields.checked(header.platform),
@@ -85,7 +88,14 @@ def decode_header(document: Mapping[str, Any], *, where: str) -> Header:
         data=get("data", fields.mapping(_texts)),
         revision=get("revision", fields.optional(_decode_revision)),
         canaries=_texts(document.get("canaries", {}), "canaries", where),
+        loaders=_decode_lines(document.get("loaders", []), "loaders", where),
     )
+
+
+def _decode_lines(value: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise wrong_type(key, "a list", value, where=where)
+    return tuple(fields.text(item, key, where) for item in value)
 
 
 def _encode_texts(mapping: Mapping[str, str]) -> dict[str, str]:

@@ -50,6 +50,7 @@ class Header:
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     revision: Revision | None = None
     canaries: Mapping[str, str] = field(default_factory=dict)
+    loaders: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 

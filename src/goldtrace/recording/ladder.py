@@ -185,6 +185,16 @@ def named(kind: str, value: object, of: type | tuple[type, ...] | None) -> dict[
     return result
 
 
+def unwrapped(optimizers: Mapping[str, object]) -> dict[str, object]:
+    """The optimizers that do the work: accelerate's, for one, is a shell without hooks."""
+    return {
+        name: optimizer
+        if hasattr(optimizer, "_optimizer_step_pre_hooks")
+        else getattr(optimizer, "optimizer", optimizer)
+        for name, optimizer in optimizers.items()
+    }
+
+
 def rung_digests(tensors: Mapping[Rung, Mapping[str, str]]) -> dict[Rung, str]:
     """One digest for each rung that has tensors."""
     return {rung: combine(digests) for rung, digests in tensors.items()}

@@ -15,7 +15,7 @@ from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketc
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
 from goldtrace.recording.digest import combine, digest_bytes
-from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests
+from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests, unwrapped
 from goldtrace.recording.noise import Perturbation
 from goldtrace.recording.numbers import scalar_of, unchanged
 from goldtrace.recording.sketch import Movement
@@ -117,14 +117,14 @@ class GoldenRun:
                 expected="one call before the first step; several models go in as a mapping",
             )
         models: Any = named("model", model, torch.nn.Module)
-        optimizers: Any = named("optimizer", optimizer, torch.optim.Optimizer)
+        optimizers: Any = unwrapped(named("optimizer", optimizer, torch.optim.Optimizer))
         watched = Watched(models, optimizers, named("scheduler", scheduler, None), scaler)
         self._watched = watched
         self._hooks = [
             hook
             for each in watched.optimizers.values()
             for hook in (
-                each.register_step_pre_hook(lambda each, *_: self._keep_gradients(watched, each)),
+                each.register_step_pre_hook(functools.partial(self._before_update, watched)),
                 each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
             )
         ]
@@ -271,12 +271,41 @@ class GoldenRun:
             self._perturbation = Perturbation(self._noise, self._watched.optimizers.values())
         self._perturbation.before_pass()
 
-    def _keep_gradients(self, watched: Watched, optimizer: torch.optim.Optimizer) -> None:
+    def _before_update(
+        self,
+        watched: Watched,
+        optimizer: torch.optim.Optimizer,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Keep the gradients of a call of ``optimizer.step``: of the last one of its closure."""
+        place = len(self._pending)
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if closure is None:
+            self._keep_gradients(place, watched, optimizer)
+            return None
+
+        # Lightning does all of a step in the closure; LBFGS evaluates it several times.
+        @functools.wraps(closure)
+        def observed() -> Any:
+            self._tape.optimizer_ends()
+            loss = closure()
+            self._keep_gradients(place, watched, optimizer)
+            return loss
+
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": observed}
+        return (args[0], observed, *args[2:]), kwargs
+
+    def _keep_gradients(
+        self, place: int, watched: Watched, optimizer: torch.optim.Optimizer
+    ) -> None:
         if self._perturbation is not None:
             self._perturbation.before_update(optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         with self._tape.paused():
-            self._pending.append((watched.gradients(parameters), watched.hyperparameters()))
+            gradients = watched.gradients(parameters)
+        self._pending[place:] = [(gradients, watched.hyperparameters())]
         self._tape.optimizer_begins(optimizer, watched.names)
 
     def _take_gradients(self, watched: Watched) -> tuple[Gradients, Mapping[str, Scalar | str]]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from goldtrace.determinism import pinned, seed_everything
+from goldtrace.determinism import imports_draw_nothing, pinned, seed_everything
 from goldtrace.environment import platform_key, probe_environment, require_platform, revision
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.trace import Header
+from goldtrace.recording.loaders import loaders_noted
 from goldtrace.recording.numbers import single, unchanged
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
@@ -52,7 +53,11 @@ def recording(
     """
     require_device(device)
     require_platform(spec.profile, device)
-    with pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force:
+    with (
+        pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force,
+        imports_draw_nothing(),
+        loaders_noted() as loaders,
+    ):
         seeds = seed_everything(spec.seed)
 
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
@@ -69,6 +74,7 @@ def recording(
                 data=data,
                 revision=revision(root),
                 canaries=in_force.canaries,
+                loaders=tuple(sorted(loaders)),
             )
 
         run = GoldenRun(

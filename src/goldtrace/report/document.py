@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Rung
+from goldtrace.report.checklist import checklist_document
 from goldtrace.report.course import course_document
 from goldtrace.report.phrases import finding, next_command
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from goldtrace.model.diagnosis import Culprit, Diagnosis
-    from goldtrace.model.verdict import Change, Divergence, RunResult
+    from goldtrace.model.verdict import Change, Divergence, Proposal, RunResult
 
 SCHEMA = 1
 """The version of the document's format."""
@@ -75,6 +76,8 @@ def _run(result: RunResult) -> dict[str, Any]:
         "skipped": result.skipped,
         "hint": result.hint,
         "next": next_command(result),
+        "candidate": proposal_document(result.proposal),
+        "checklist": checklist_document(result.checklist),
         "seconds": _finite(result.seconds),
     }
 
@@ -83,6 +86,11 @@ def _line(result: RunResult) -> str | None:
     """The line of code to look at first: of the first culprit that the tape knows one of."""
     culprits = result.diagnosis.culprits if result.diagnosis is not None else ()
     return next((culprit.line for culprit in culprits if culprit.line), None)
+
+
+def proposal_document(proposal: Proposal | None) -> dict[str, Any] | None:
+    """What became of the candidate golden of a failing run."""
+    return None if proposal is None else {"folder": proposal.folder, "why_not": proposal.why_not}
 
 
 def _first(divergence: Divergence, diagnosis: Diagnosis | None) -> dict[str, Any]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goldtrace.accepting import certify_and_store
 from goldtrace.calibrating import calibrate
+from goldtrace.certifying import certify_and_store
 from goldtrace.errors import GoldtraceError, PlatformUnsupportedError
 from goldtrace.launch import launch
+from goldtrace.model.codec import write_files
+from goldtrace.proposing import deserves_candidate, propose_declared
+from goldtrace.session.candidates import announce
 from goldtrace.session.identity import GOLDEN, GoldenTest
-from goldtrace.session.outcome import RESULT, WRITTEN, express, leave
+from goldtrace.session.outcome import RESULT, WRITTEN, express
 from goldtrace.session.progress import shown
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
@@ -75,7 +80,7 @@ class DeclaredRun(pytest.Item):
             return
         folder = trace_folder(settings, golden.spec.name, self.name)
         if folder is not None:
-            leave(trace, folder)
+            write_files(trace, folder)
         result = judge(golden.spec, trace, store, nearest=settings.nearest)
         if settings.update.covers(result):
             again = launch(golden.spec, self.name, root=settings.root)
@@ -90,6 +95,18 @@ class DeclaredRun(pytest.Item):
             result = judge(golden.spec, trace, store)
         remember(result, trace, store)
         self.stash[RESULT] = result
+        if settings.proposes and settings.report is not None and deserves_candidate(result):
+            proposal = propose_declared(
+                golden.spec,
+                result,
+                trace,
+                store=store,
+                root=settings.root,
+                report=settings.report,
+                calibrated=settings.calibrate,
+                progress=partial(announce, self.config),
+            )
+            self.stash[RESULT] = result = replace(result, proposal=proposal)
         express(result)
 
     def _calibrate(self, golden: Trace) -> Calibration:

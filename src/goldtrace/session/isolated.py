@@ -19,6 +19,7 @@ from goldtrace.isolation.coverage import collect_into_session, measurement
 from goldtrace.isolation.messages import Left, Run, Start
 from goldtrace.isolation.options import child_modules, child_options
 from goldtrace.isolation.parent import Child, ChildLeftError
+from goldtrace.session.candidates import announce, owes_candidate, propose_for_test
 from goldtrace.session.identity import GOLDEN, uses_golden_run
 from goldtrace.session.outcome import describe_in_junit, outcome_of
 from goldtrace.session.progress import shown
@@ -79,6 +80,13 @@ class IsolatedSession:
         hook, session = item.ihook, item.session
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         *reports, teardown = self._reports(item, golden, nextitem)
+        try:
+            self._propose(item, golden, [*reports, teardown])
+        except BaseException:
+            # The verdict is there, whatever ends the session before there is a candidate.
+            for report in (*reports, teardown):
+                hook.pytest_runtest_logreport(report=report)
+            raise
         for report in reports:
             hook.pytest_runtest_logreport(report=report)
         if session.shouldfail or session.shouldstop:
@@ -130,6 +138,22 @@ class IsolatedSession:
             describe_in_junit(first.reports, outcome)
         return list(first.reports)
 
+    def _propose(
+        self, item: pytest.Item, golden: GoldenTest, reports: list[pytest.TestReport]
+    ) -> None:
+        """Store a candidate golden where nothing but its verdict has failed the test."""
+        folder = trace_folder(self._settings, golden.spec.name, golden.device or "")
+        if folder is None or not owes_candidate(reports, self._settings):
+            return
+        announce(self._config, f"{golden.spec.name} once more, for a candidate golden")
+        propose_for_test(
+            reports,
+            folder,
+            self._settings,
+            again=lambda: self._attempt(1, item, golden, None, None, judged=False),
+            perturbed=lambda noise: self._attempt(1, item, golden, None, None, noise=noise),
+        )
+
     def _attempt(
         self,
         place: int,
@@ -139,6 +163,7 @@ class IsolatedSession:
         folder: Path | None,
         *,
         noise: Noise | None = None,
+        judged: bool = True,
     ) -> Attempt:
         """Run the item once, in the first or the second child."""
         self._count += 1
@@ -152,6 +177,7 @@ class IsolatedSession:
             out=str(folder),
             noise=None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
             progress=str(beats),
+            judged=judged,
         )
         key = (place, tuple(sorted(golden.environment().items())))
         child = self._children.get(key)

@@ -16,7 +16,6 @@ from goldtrace.errors import (
     GoldtraceError,
     RunError,
 )
-from goldtrace.model.codec import encode_trace
 from goldtrace.model.verdict import RunResult, Verdict
 from goldtrace.report.ci.junit import PROPERTIES, properties
 from goldtrace.report.document import to_document
@@ -24,8 +23,6 @@ from goldtrace.report.terminal import headline, render_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from goldtrace.model.trace import Trace
 
 _ATTRIBUTE = "goldtrace"
 _PACKAGE = Path(__file__).parents[1]
@@ -77,13 +74,6 @@ def outcome_of(report: object) -> Outcome | None:
     """The outcome that hangs on a report, if there is one."""
     fields = getattr(report, _ATTRIBUTE, None)
     return None if fields is None else Outcome(**fields)
-
-
-def leave(trace: Trace, folder: Path) -> None:
-    """Write the trace's files into a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in encode_trace(trace).items():
-        (folder / name).write_bytes(content)
 
 
 def express(result: RunResult) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from goldtrace.errors import GoldtraceError
-from goldtrace.model.verdict import Verdict
+from goldtrace.model.verdict import Proposal, Verdict
+from goldtrace.proposing import clear_candidates, describe_proposal
 from goldtrace.report.document import SCHEMA
 from goldtrace.session.outcome import outcome_of
 from goldtrace.session.settings import settings_of
@@ -45,8 +46,10 @@ class Tally:
         if settings.report is not None:
             from goldtrace.report.folder import write_report
 
+            document = self._document()
+            clear_candidates(settings.report, document["runs"])
             try:
-                write_report(settings.report, self._document(), root=settings.root)
+                write_report(settings.report, document, root=settings.root)
             except GoldtraceError as error:
                 self._broken = str(error)
                 if session.exitstatus == pytest.ExitCode.OK:
@@ -56,6 +59,7 @@ class Tally:
 
     def summarize(self, terminal: TerminalReporter) -> None:
         """A section about what was written, what was rounding, and what is unused."""
+        settings = self._settings
         outcomes = [self._outcomes[key] for key in sorted(self._outcomes)]
         self._publish(terminal)
         if self._broken is not None:
@@ -66,9 +70,16 @@ class Tally:
             for o in outcomes
             if o.run["verdict"] == Verdict.ROUNDING.value and o.run["passed"]
         ]
+        candidates = [
+            describe_proposal(
+                o.run["name"], o.run["device"], Proposal(**o.run["candidate"]), settings.report
+            )
+            for o in outcomes
+            if settings.report is not None and o.run["candidate"] is not None
+        ]
         unused = self._unused
         table = terminal.verbosity > 0 and bool(outcomes)
-        if not (written or rounding or unused or table):
+        if not (written or rounding or candidates or unused or table):
             return
         terminal.section("goldens")
         if table:
@@ -77,6 +88,9 @@ class Tally:
             columns = terminal._tw.fullwidth  # noqa: SLF001 - it has no public name
             runs = self._document()["runs"]
             terminal.write_line(render_rows(runs, width=columns, terminal=terminal.hasmarkup))
+        for text in candidates:
+            for line in text.splitlines():
+                terminal.line(line)
         for title, lines in (("written", written), ("rounding", rounding), ("unused", unused)):
             for line in lines:
                 terminal.line(f"{title}: {line}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from goldtrace.accepting import certify_and_store, describe_calibration
+from goldtrace.certifying import certify_and_store, describe_calibration
 from goldtrace.compare.measure import measure
 from goldtrace.compare.thresholds import NOISES
 from goldtrace.errors import GoldtraceError, NotRepeatableError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from goldtrace.accepting import Recorded
+    from goldtrace.certifying import Recorded
     from goldtrace.model.calibration import Calibration
     from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace

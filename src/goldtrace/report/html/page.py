@@ -51,7 +51,6 @@ def render_html(document: Mapping[str, Any]) -> str:
             runs=runs,
             bisection=bisection,
             counts=Counter(run["state"] for run in runs),
-            checklist=document.get("checklist") or (),
             styles=[Markup(_asset(name)) for name in _STYLES],  # noqa: S704 - our own files
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - our own files
             policy=_policy(scripts),
