@@ -10,6 +10,7 @@ import golden_samples
 
 from goldtrace.compare import compare_traces, course_of
 from goldtrace.model.calibration import Calibration, Response
+from goldtrace.model.checklist import Answer, Point
 from goldtrace.model.diagnosis import Cause, Culprit, Diagnosis
 from goldtrace.model.noise import Noise
 from goldtrace.model.scalar import Scalar
@@ -25,6 +26,18 @@ HOSTILE = (
     "%0A::error::\x1b[2J\u202e\udc80"
 )
 """A name that would be markup, a second line, a second command or a second cell if it could."""
+
+CHECKLIST = (
+    Point(key="seeds", title="seeds of all generators", answer=Answer.YES, found="python 20"),
+    Point(
+        key="lock",
+        title="lock file in force",
+        answer=Answer.NO,
+        found=HOSTILE,
+        remedy=f"install {HOSTILE}",
+    ),
+    Point(key="tf32", title="TF32 off", answer=Answer.NOT_APPLICABLE, found="no GPU"),
+)
 
 LOSSES = tuple(2.5 * 0.9**step + 0.01 * math.sin(step) for step in range(12))
 
@@ -77,6 +90,7 @@ def result(current: Trace | None = None, *, calibrated: bool = True, **fields: A
         "platform": "cpu-portable",
         "origin": "package.training:train",
         "seconds": 1.25,
+        "checklist": CHECKLIST,
         **fields,
     }
     return RunResult(

@@ -178,6 +178,16 @@ def test_a_drift_is_told_in_words_that_need_no_script() -> None:
         assert expected in text
 
 
+def test_the_checklist_tells_each_answer_and_what_to_do_about_a_no() -> None:
+    html = render_html(DOCUMENTS["drift"])
+    text = " ".join(" ".join(Page(html).texts).split())
+    assert "Reproducibility checklist 1 yes, 1 no" in text
+    assert "seeds of all generators : yes python 20" in text
+    assert "lock file in force : no <script>" in text
+    assert "install <script>" in text
+    assert re.findall(r'<li class="(yes|no|na)">', html) == ["yes", "no", "na"]
+
+
 def test_releases_stand_in_the_order_of_their_versions_and_the_range_narrows() -> None:
     html = render_html(BISECTION)
     assert re.findall(r'class="version" title="engine ([0-9.]+)"', html) == [
