@@ -46,7 +46,7 @@ SCENES = {
     "report-rounding": ("rounding", "light", 1280, 1560, None),
     "report-drift": ("drift", "light", 1280, 1500, None),
     "report-drift-dark": ("drift", "dark", 1280, 1500, None),
-    "report-ladder": ("drift", "dark", 1280, 620, ".ladder-card"),
+    "report-ladder": ("drift", "dark", 1280, 1200, ".ladder-card"),
     "report-phone": ("drift", "light", 390, 1500, None),
     "report-bisection": ("bisection", "light", 1280, 800, None),
     "report-bisection-dark": ("bisection", "dark", 1280, 800, None),
