@@ -18,6 +18,7 @@ from goldtrace.environment import require_platform
 from goldtrace.errors import RunnerDiedError, error_from_json
 from goldtrace.heartbeat import steps_done
 from goldtrace.model.codec import decode_trace, read_files
+from goldtrace.model.execution import Execution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,14 +50,16 @@ def launch(
     capture: Capture | None = None,
     noise: Noise | None = None,
     watch: Callable[[int], None] | None = None,
+    execution: Execution = Execution.EAGER,
 ) -> Trace:
     """Train ``spec`` on ``device`` in a new process under ``interpreter`` and return its trace.
 
     The child works in ``root``, which is also first on its import path. ``environment`` is added
     to this process's, and the profile's pins to that. ``capture`` asks for the actual
-    tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration.
-    ``watch`` is called now and then with the number of finished steps. An interrupt of this process
-    ends the child and its data loader workers.
+    tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration;
+    ``execution`` tells whether the watched models are compiled. ``watch`` is
+    called now and then with the number of finished steps. An interrupt of this process ends the
+    child and its data loader workers.
 
     Raises:
         PlatformUnsupportedError: the profile does not cover this machine; nothing was started.
@@ -77,6 +80,7 @@ def launch(
             else {"place": capture.place, "folder": str(capture.folder.absolute())},
             "noise": None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
             "progress": None if watch is None else str(out / "steps"),
+            "execution": execution.value,
         }
         spec_file = out / "spec.json"
         spec_file.write_text(json.dumps(request), encoding="utf-8")

@@ -96,6 +96,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         )
     show(results, quiet=arguments.quiet, verbose=arguments.verbose)
     if arguments.report is not None:
+        # Before the candidates, so that the verdicts are there whatever ends their training.
+        write_report(arguments.report, to_document(results), root=root)
         results = _with_candidates(runs, results, store, arguments)
     document = to_document(results)
     options.write_json(arguments.json, document)
