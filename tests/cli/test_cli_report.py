@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 
 import pytest
+
+SLOW = """
+import time
+import torch
+
+def slow(run):
+    for _ in range(6):
+        time.sleep(0.4)
+        run.step(loss=1.0)
+"""
 
 
 @pytest.fixture
@@ -84,3 +99,27 @@ def test_a_bisections_answer_is_rendered_too(goldtrace, tmp_path):
     assert status == 0
     assert "no change point" in out
     assert "No change point." in goldtrace("report", path)[1]
+
+
+def test_a_terminal_shows_how_far_a_run_is(project):
+    (project.root / "slowly.py").write_text(SLOW)
+    project.declare("slow", "slowly:slow")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "goldtrace.cli", "check"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONHASHSEED": "0"}
+    with subprocess.Popen(
+        command, cwd=project.root, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        text = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            text += piece
+    os.close(ours)
+    shown = text.decode()
+    assert re.search(r"slow on cpu.*starting", shown)
+    assert re.search(r"step [2-6], \d+\.\d/s", shown)
+    assert process.returncode == 3
