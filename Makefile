@@ -15,7 +15,7 @@ DEVICE ?= cpu
 WORKERS ?= 2
 ARGS ?=
 CPU_ONLY ?=
-TESTS ?= tests --ignore tests/packaging --ignore tests/frameworks
+TESTS ?= tests --ignore tests/packaging --ignore tests/frameworks --ignore tests/browser
 
 # CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
 ifneq ($(filter-out 0,$(CPU_ONLY)),)
@@ -69,6 +69,9 @@ lock: | $(UV)  ## lock the newest releases that work together (then: make test g
 	$(UV) pip compile pyproject.toml --extra cuda --group dev --upgrade --universal --python-version 3.10 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	$(UV) pip compile --group browser --constraints requirements.lock --upgrade --universal --python-version 3.10 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --quiet --output-file requirements-browser.lock
 
 # --- the suites ----------------------------------------------------------------------------------
 
@@ -170,6 +173,19 @@ bench-profiles: $(READY)  ## what the profiles cost, against one unpinned thread
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
 	$(BIN)/pytest tests/packaging $(ARGS)
+
+# Playwright is no part of the ordinary environment; it drives the Chromium that is installed, or CHROMIUM=/path.
+$(VENV)/.browser: $(READY) requirements-browser.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps --requirements requirements-browser.lock
+	@touch $@
+
+.PHONY: test-browser
+test-browser: $(VENV)/.browser  ## the HTML report in a real Chromium, from disk and offline
+	$(BIN)/pytest tests/browser $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.browser  ## train the gallery and photograph its reports for the docs (about ten minutes)
+	$(BIN)/python benchmarks/gallery/make.py --work .cache/gallery
 
 # The newest releases of the frameworks beside the locked torch.
 .PHONY: test-frameworks

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 from goldtrace.determinism import profile_for
 from goldtrace.environment import require_platform
 from goldtrace.errors import RunnerDiedError, error_from_json
+from goldtrace.heartbeat import steps_done
 from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.execution import Execution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from goldtrace.model.noise import Noise
     from goldtrace.model.spec import RunSpec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _THREAD = threading.local()
 """Of a thread of ``side_by_side``: the children that end together."""
 
+_LOOK = 0.2  # seconds between looks at how far a watched run is
 _LOG_LINES = 20
 """Lines of the child's output that a message about its death shows."""
 
@@ -53,6 +55,7 @@ def launch(
     environment: Mapping[str, str] | None = None,
     capture: Capture | None = None,
     noise: Noise | None = None,
+    watch: Callable[[int], None] | None = None,
     execution: Execution = Execution.EAGER,
 ) -> Trace:
     """Train ``spec`` on ``device`` in a new process under ``interpreter`` and return its trace.
@@ -60,8 +63,9 @@ def launch(
     The child works in ``root``, which is also first on its import path. ``environment`` is added
     to this process's, and the profile's pins to that. ``capture`` asks for the actual
     tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration;
-    ``execution`` tells whether the watched models are compiled. An
-    interrupt of this process ends the child and its data loader workers.
+    ``execution`` tells whether the watched models are compiled. ``watch`` is
+    called now and then with the number of finished steps. An interrupt of this process ends the
+    child and its data loader workers.
 
     Raises:
         PlatformUnsupportedError: the profile does not cover this machine; nothing was started.
@@ -82,6 +86,7 @@ def launch(
             if capture is None
             else {"place": capture.place, "folder": str(capture.folder.absolute())},
             "noise": None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
+            "progress": None if watch is None else str(out / "steps"),
             "execution": execution.value,
         }
         spec_file = out / "spec.json"
@@ -100,7 +105,7 @@ def launch(
             with _ended_with_us(child):
                 if hasattr(_THREAD, "children"):
                     _THREAD.children.add(child)
-                status = child.wait()
+                status = _wait(child, out / "steps", watch)
         error = out / "error.json"
         if error.exists():
             raise error_from_json(json.loads(error.read_text(encoding="utf-8")))
@@ -113,6 +118,17 @@ def launch(
                 hint=f"goldtrace check {spec.name}",
             )
         return decode_trace(read_files(out))
+
+
+def _wait(
+    child: subprocess.Popen[bytes], progress: Path, watch: Callable[[int], None] | None
+) -> int:
+    while watch is not None:
+        try:
+            return child.wait(timeout=_LOOK)
+        except subprocess.TimeoutExpired:  # noqa: PERF203 - that is what waiting ends with
+            watch(steps_done(progress))
+    return child.wait()
 
 
 @functools.lru_cache

@@ -79,7 +79,7 @@ def test_absent_data_skips_with_the_command_and_fails_when_strict(project: Proje
         LAUNCH
         + """
 from goldtrace.errors import DataUnavailableError
-def launch(spec, device, *, root):
+def launch(spec, device, *, root, watch=None):
     raise DataUnavailableError("CIFAR-10 is not here", hint="goldtrace data cifar10")
 goldtrace.session.declared.launch = launch
 """

@@ -19,6 +19,7 @@ from goldtrace.cli import (
     init,
     ledger,
     record,
+    report,
     try_,
 )
 from goldtrace.errors import ExitCode, GoldtraceError, RunError
@@ -26,7 +27,7 @@ from goldtrace.errors import ExitCode, GoldtraceError, RunError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (check, record, accept, ledger, try_, bisect, diff, explain, doctor, data, init)
+_COMMANDS = (check, record, accept, ledger, try_, bisect, diff, explain, report, doctor, data, init)
 
 
 def command_line() -> argparse.ArgumentParser:

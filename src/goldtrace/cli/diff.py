@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _stored(golden_folder: Path, current_folder: Path) -> RunResult:
-    from goldtrace.compare import compare_traces
+    from goldtrace.compare import compare_traces, course_of
     from goldtrace.environment import changes
     from goldtrace.model.verdict import RunResult
 
@@ -86,6 +86,8 @@ def _stored(golden_folder: Path, current_folder: Path) -> RunResult:
         platform=current.header.platform,
         verdict=comparison.verdict,
         comparison=comparison,
+        course=course_of(golden, current, comparison),
+        origin=current.header.origin,
     )
 
 

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         write_reproducer,
     )
     from goldtrace.report.document import to_document
-    from goldtrace.report.explanation import by_itself, render_explanation
+    from goldtrace.report.terminal.explanation import by_itself, render_explanation
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import run_named
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.determinism import explained_refusal
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
+from goldtrace.heartbeat import Heartbeat
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.execution import Execution
@@ -39,10 +40,15 @@ def main(spec_file: Path, out: Path) -> None:
     try:
         wanted = request.get("capture")
         observe = None if wanted is None else capturing(wanted["place"], Path(wanted["folder"]))
-        device = request["device"]
-        execution = Execution(request["execution"])
+        device, beats = request["device"], request.get("progress")
         with recording(
-            spec, device, root=root, observe=observe, noise=noise, execution=execution
+            spec,
+            device,
+            root=root,
+            observe=observe,
+            noise=noise,
+            execution=Execution(request["execution"]),
+            progress=Heartbeat(Path(beats)).beat if beats is not None else None,
         ) as run:
             _call(import_entry(spec), run)
             files = encode_trace(run.finish())

@@ -71,6 +71,7 @@ class GoldenRun:
         tape: Tape | None = None,
         rounding: Callable[[Scalar], Scalar] = unchanged,
         noise: Noise | None = None,
+        progress: Callable[[int], None] | None = None,
         execution: Execution = Execution.EAGER,
     ) -> None:
         self.name = name
@@ -81,6 +82,7 @@ class GoldenRun:
         self._tape = tape or Tape((), root=Path.cwd())
         self._rounding = rounding
         self._noise = noise
+        self._progress = progress
         self._execution = execution
         self._perturbation: Perturbation | None = None
         self._movement: Movement | None = None
@@ -213,6 +215,8 @@ class GoldenRun:
 
         self._begin_record(record, tensors, keep_tensors=self._next == 0)
         self._next += 1
+        if self._progress is not None:
+            self._progress(self._next)
         self._perturb_next_pass()
         self._tape.begin(self._next, self._watched.origins if self._watched is not None else dict)
 

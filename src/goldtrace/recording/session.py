@@ -24,7 +24,7 @@ from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from goldtrace.model.noise import Noise
@@ -46,6 +46,7 @@ def recording(
     root: Path,
     observe: Observer | None = None,
     noise: Noise | None = None,
+    progress: Callable[[int], None] | None = None,
     execution: Execution = Execution.EAGER,
 ) -> Iterator[GoldenRun]:
     """Apply and verify the profile of ``spec``, seed every generator and hand out the recorder.
@@ -54,6 +55,7 @@ def recording(
     ``observe`` is told of each operator of the steps that are taped. ``noise`` perturbs the run's
     gradients, and is named among the pins of its trace; such a run has no tape. So is another
     ``execution`` than eager.
+    ``progress`` is called after each step with how many there have been.
     Everything process-wide is put back when the block is left.
 
     Raises:
@@ -102,6 +104,7 @@ def recording(
             rounding=single if in_force.pins.get("goldtrace.universal") else unchanged,
             tape=Tape(spec.tape if noise is None else (), root=root.absolute(), observe=observe),
             noise=noise,
+            progress=progress,
             execution=execution,
         )
         try:

@@ -17,6 +17,7 @@ from goldtrace.proposing import deserves_candidate, propose_declared
 from goldtrace.session.candidates import announce
 from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express
+from goldtrace.session.progress import shown
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
@@ -72,7 +73,8 @@ class DeclaredRun(pytest.Item):
         golden = self.stash[GOLDEN]
         store = GoldenStore(settings.golden_dir)
         try:
-            trace = launch(golden.spec, self.name, root=settings.root)
+            with shown(self.config, store.step_count(golden.spec.name)) as show:
+                trace = launch(golden.spec, self.name, root=settings.root, watch=show)
         except PlatformUnsupportedError as error:
             self.stash[RESULT] = incomparable(golden.spec, self.name, error)
             express(self.stash[RESULT])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,8 +18,12 @@ from goldtrace.errors import (
     RunError,
 )
 from goldtrace.model.verdict import RunResult, Verdict
+from goldtrace.report.ci.junit import PROPERTIES, properties
 from goldtrace.report.document import to_document
 from goldtrace.report.terminal import headline, render_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ATTRIBUTE = "goldtrace"
 _PACKAGE = Path(__file__).parents[1]
@@ -55,6 +59,16 @@ def attach(report: pytest.TestReport, outcome: Outcome) -> None:
     """Hang the outcome on a report, in the form that survives the way to another process."""
     fields = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
     setattr(report, _ATTRIBUTE, fields)
+
+
+def describe_in_junit(reports: Iterable[pytest.TestReport | pytest.Item], outcome: Outcome) -> None:
+    """Give an item, or its reports, the properties that JUnit files show; earlier ones go."""
+    found = properties(outcome.run)
+    for report in reports:
+        report.user_properties = [
+            pair for pair in report.user_properties if pair[0] not in PROPERTIES
+        ]
+        report.user_properties += found
 
 
 def outcome_of(report: object) -> Outcome | None:

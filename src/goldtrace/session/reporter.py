@@ -9,7 +9,15 @@ import pytest
 
 from goldtrace.isolation.role import is_isolated
 from goldtrace.session.identity import GOLDEN
-from goldtrace.session.outcome import RESULT, WRITTEN, Outcome, attach, explain, unjudged
+from goldtrace.session.outcome import (
+    RESULT,
+    WRITTEN,
+    Outcome,
+    attach,
+    describe_in_junit,
+    explain,
+    unjudged,
+)
 from goldtrace.session.settings import settings_of
 
 if TYPE_CHECKING:
@@ -36,6 +44,9 @@ class Reporter:
         report = yield
         if report.when == "call" or (report.when == "setup" and not report.passed):
             due = report.passed and is_isolated(item.config) and settings.update.covers(result)
-            timed = replace(result, seconds=report.duration)
-            attach(report, Outcome.of(timed, due=due, written=item.stash.get(WRITTEN, None)))
+            timed = replace(result, seconds=report.duration, origin=golden.spec.entry)
+            outcome = Outcome.of(timed, due=due, written=item.stash.get(WRITTEN, None))
+            attach(report, outcome)
+            # JUnit reads them from the teardown's report, which takes them from the item.
+            describe_in_junit((item, report), outcome)
         return report
