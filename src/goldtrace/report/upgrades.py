@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.upgrade import Standing
 from goldtrace.report.document import SCHEMA, diagnosis_document, to_document
-from goldtrace.report.terminal.explanation import by_itself, culprit_rows, first_difference
 from goldtrace.report.phrases import describe_divergence
+from goldtrace.report.terminal.explanation import by_itself, culprit_rows, first_difference
 from goldtrace.report.text import clip, pad, plain
 
 if TYPE_CHECKING:
