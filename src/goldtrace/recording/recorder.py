@@ -11,7 +11,7 @@ import torch
 
 from goldtrace.determinism import rng_states
 from goldtrace.errors import RecordingError
-from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
+from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_early, is_sketched
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
 from goldtrace.recording.digest import combine, digest_bytes
@@ -184,7 +184,7 @@ class GoldenRun:
             gradients, record["hyperparameters"] = self._take_gradients(self._watched)
             norm = gradients.norm
             record["grad_norm"] = None if norm is None else self._rounding(norm)
-            record["buffer_norm"] = self._watched.buffer_norm()
+            record["buffer_norm"] = self._watched.buffer_norm() if is_early(self._next) else None
             tensors = {
                 Rung.GRADIENTS: gradients.tensors,
                 Rung.OPTIMIZER: self._watched.optimizer_state(),
