@@ -125,6 +125,7 @@ bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/tape.py
+	$(BIN)/python benchmarks/checking.py
 
 # With a GPU only. Without uv or a network: make -o .venv/.ready BIN=/path/of/an/environment/bin ...
 .PHONY: test-cuda
@@ -143,9 +144,28 @@ golden-cuda: $(READY)  ## goldens on this GPU, each certified by ten fresh proce
 golden-repeat: $(READY)  ## check ten times in fresh processes while every core is busy
 	$(BIN)/python benchmarks/repeat.py
 
+# torch 2.7.1 and 2.8.0 are downloaded for two of its rows: 5 GB each, hard-linked from uv's cache.
 .PHONY: bench-separation
-bench-separation: $(READY)  ## does one threshold tell rounding from behaviour? (about 15 minutes)
-	$(BIN)/python benchmarks/separation.py $(ARGS)
+bench-separation: $(READY)  ## does one threshold tell rounding from behaviour? (half an hour)
+	$(BIN)/python benchmarks/separation.py --releases .cache/separation --page docs/explanation/separation.md $(ARGS)
+
+.PHONY: bench-false-alarms
+bench-false-alarms: $(READY)  ## 200 trainings that nobody changed, under load and with 1, 2 and 4 threads
+	$(BIN)/python benchmarks/false_alarms.py --page docs/explanation/false-alarms.md $(ARGS)
+
+.PHONY: picture
+picture: $(READY)  ## draw docs/explanation/calibration.png from real runs
+	$(BIN)/python benchmarks/picture.py --out docs/explanation/calibration.png $(ARGS)
+
+# The recipe for aarch64 is in docs/portability.md.
+.PHONY: test-portability
+test-portability: $(READY)  ## goldens on emulated CPUs; needs qemu-user (an hour or more; ARGS="Haswell transformer")
+	@command -v qemu-x86_64 >/dev/null || { echo 'apt-get install qemu-user' >&2; exit 1; }
+	nice -n 10 $(BIN)/python tests/portability/verify.py $(ARGS)
+
+.PHONY: bench-profiles
+bench-profiles: $(READY)  ## what the profiles cost, against one unpinned thread
+	$(BIN)/python benchmarks/profiles.py $(ARGS)
 
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
