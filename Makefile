@@ -126,6 +126,19 @@ bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/tape.py
 
+# With a GPU only. Without uv or a network: make -o .venv/.ready BIN=/path/of/an/environment/bin ...
+.PHONY: test-cuda
+test-cuda: $(READY)  ## the tests that a GPU changes, on the GPU: digests, faults, trainings
+	$(BIN)/pytest tests/cuda tests/faults tests/training tests/unit/test_recorder.py --golden-device cuda $(ARGS)
+
+.PHONY: bench-cuda
+bench-cuda: $(READY)  ## every figure that needs a GPU, written to docs/performance.md and docs/reference/cuda.json
+	$(BIN)/python benchmarks/cuda.py --page docs/performance.md $(ARGS)
+
+.PHONY: golden-cuda
+golden-cuda: $(READY)  ## goldens on this GPU, each certified by ten fresh processes: RUNS=transformer for one
+	$(BIN)/goldtrace record --device cuda --repeat 10 --reason "$(or $(REASON),first golden on this GPU)" $(RUNS)
+
 .PHONY: golden-repeat
 golden-repeat: $(READY)  ## check ten times in fresh processes while every core is busy
 	$(BIN)/python benchmarks/repeat.py

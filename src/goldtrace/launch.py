@@ -19,6 +19,7 @@ from goldtrace.determinism import profile_for
 from goldtrace.environment import require_platform
 from goldtrace.errors import RunnerDiedError, error_from_json
 from goldtrace.model.codec import decode_trace, read_files
+from goldtrace.model.execution import Execution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,12 +52,14 @@ def launch(
     environment: Mapping[str, str] | None = None,
     capture: Capture | None = None,
     noise: Noise | None = None,
+    execution: Execution = Execution.EAGER,
 ) -> Trace:
     """Train ``spec`` on ``device`` in a new process under ``interpreter`` and return its trace.
 
     The child works in ``root``, which is also first on its import path. ``environment`` is added
     to this process's, and the profile's pins to that. ``capture`` asks for the actual
-    tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration. An
+    tensors of one call of an operator; ``noise`` perturbs the gradients, for a calibration;
+    ``execution`` tells whether the watched models are compiled. An
     interrupt of this process ends the child and its data loader workers.
 
     Raises:
@@ -77,6 +80,7 @@ def launch(
             if capture is None
             else {"place": capture.place, "folder": str(capture.folder.absolute())},
             "noise": None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
+            "execution": execution.value,
         }
         spec_file = out / "spec.json"
         spec_file.write_text(json.dumps(request), encoding="utf-8")

@@ -34,6 +34,16 @@ def encode_header(header: Header) -> dict[str, Any]:
     revision = header.revision
     return {
         **({"canaries": _encode_texts(header.canaries)} if header.canaries else {}),
+        **(
+            {
+                "conditions": {
+                    when: _encode_texts(c)
+                    for when, c in fields.sort_names(header.conditions).items()
+                }
+            }
+            if header.conditions
+            else {}
+        ),
         "data": {
             name: _encode_texts(files) for name, files in fields.sort_names(header.data).items()
         },
@@ -88,6 +98,7 @@ def decode_header(document: Mapping[str, Any], *, where: str) -> Header:
         data=get("data", fields.mapping(_texts)),
         revision=get("revision", fields.optional(_decode_revision)),
         canaries=_texts(document.get("canaries", {}), "canaries", where),
+        conditions=fields.mapping(_texts)(document.get("conditions", {}), "conditions", where),
         loaders=_decode_lines(document.get("loaders", []), "loaders", where),
     )
 

@@ -29,7 +29,7 @@ class Reporter:
             return (yield)
         settings = settings_of(item.config)
         raised = call.excinfo.value if call.excinfo is not None else None
-        explain(call, strict=settings.strict)
+        explain(call, golden.spec.name, golden.device, strict=settings.strict)
         result = item.stash.get(RESULT, None)
         if result is None:
             result = unjudged(golden.spec.name, golden.device, call, raised)

@@ -313,8 +313,8 @@ def _measured(calibration: Calibration | None) -> bytes | None:
 
 
 def _without_places(trace: Trace) -> dict[str, bytes]:
-    """The trace without what changes with every edit: the commit, and the lines of the code."""
-    header = dataclasses.replace(trace.header, revision=None)
+    """The trace without what changes with every edit or run: commit, lines, temperature."""
+    header = dataclasses.replace(trace.header, revision=None, conditions={})
     tape = tuple(
         dataclasses.replace(
             step, calls=tuple(dataclasses.replace(call, line=None) for call in step.calls)
