@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -68,7 +69,8 @@ def launch(
         RunnerDiedError: the child ended without an answer.
     """
     require_platform(spec.profile, device)
-    pins = profile_for(spec.profile, device).environment()
+    numpy = numpy_of(interpreter)
+    pins = profile_for(spec.profile, device, numpy_version=numpy).environment()
     with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
         out = Path(scratch)
         request = {
@@ -111,6 +113,24 @@ def launch(
                 hint=f"goldtrace check {spec.name}",
             )
         return decode_trace(read_files(out))
+
+
+@functools.lru_cache
+def numpy_of(interpreter: str) -> str | None:
+    """The release of numpy of another interpreter, whose pins have other names from it.
+
+    ``None`` for this interpreter, and where there is none.
+    """
+    if interpreter == sys.executable:
+        return None
+    answer = subprocess.run(  # noqa: S603 - the interpreter is the user's choice
+        [interpreter, "-c", "import importlib.metadata as m; print(m.version('numpy'))"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or None
 
 
 @contextmanager
