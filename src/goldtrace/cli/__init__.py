@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"goldtrace: {error}\n")
         return int(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("goldtrace: interrupted; no golden was changed\n")
+        sys.stderr.write(
+            "goldtrace: interrupted; no golden was changed but those reported as written\n"
+        )
         return 130
     except BrokenPipeError:
         # The reader of a pipe has seen enough; Python would complain again while it exits.

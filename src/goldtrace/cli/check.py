@@ -86,9 +86,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             print(render_failure(result), end="\n\n")
     print(render_table(results))
     if arguments.report is not None:
+        file = arguments.report / "report.json"
+        # Before the candidates, so that the verdicts are there whatever ends their training.
+        options.write_text(file, dump_document(to_document(results)))
         results = _with_candidates(runs, results, store, arguments)
-        text = dump_document(to_document(results))
-        options.write_text(arguments.report / "report.json", text)
+        options.write_text(file, dump_document(to_document(results)))
     options.write_json(arguments.json, to_document(results))
     return exit_code(results, strict=arguments.strict)
 

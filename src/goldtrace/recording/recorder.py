@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from goldtrace.determinism import rng_states
+from goldtrace.determinism.unportable import unportable_among
 from goldtrace.errors import RecordingError
 from goldtrace.model.execution import Execution
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Header
 
 # Named arguments of step() that are no metric.
-_RESERVED = frozenset({"grad_norm"})
+_RESERVED = frozenset({"grad_norm", "buffer_norm"})
 
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
@@ -183,10 +184,11 @@ class GoldenRun:
             self._perturbation.restore()
         gradients: Gradients | None = None
         hyperparameters: Mapping[str, Scalar | str] = {}
-        digests = sketches = None
+        digests = sketches = buffer_norm = None
         if self._watched is not None:
             gradients, hyperparameters = self._take_gradients(self._watched)
             digests = start_digests(self._watched.state())
+            buffer_norm = self._watched.buffer_norm()
             if self._movement is not None and is_sketched(self._next):
                 sketches = self._movement.now()
 
@@ -198,6 +200,7 @@ class GoldenRun:
                 scalars={name: self._rounding(scalar()) for name, scalar in numbers.items()},
                 hyperparameters=hyperparameters,
                 grad_norm=None if norm is None else self._rounding(norm),
+                buffer_norm=None if buffer_norm is None else buffer_norm(),
                 ladder={} if found is None else {Rung.BATCH: found.whole},
                 samples=None if found is None else found.samples,
                 sketches={} if sketches is None else sketches(),
@@ -261,9 +264,14 @@ class GoldenRun:
         last = self._steps[-1]
         if last.number > 0:
             self._steps[-1] = replace(last, tensors=self._latest)
+        if self._movement is not None and not last.sketches:
+            # Whatever happened since the last power of two, or after the last step, shows here.
+            self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now()())
         final = self._watched.final_digests() if self._watched is not None else {}
+        header = self._header(self._data)
+        called = (call.op for step in self._tape.steps for call in step.calls)
         self._trace = Trace(
-            header=self._header(self._data),
+            header=replace(header, unportable=unportable_among(called, header.platform)),
             steps=tuple(self._steps),
             end=End(metrics=dict(self._metrics), final=final),
             tape=tuple(self._tape.steps),
