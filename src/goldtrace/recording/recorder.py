@@ -137,10 +137,10 @@ class GoldenRun:
                 each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
             )
         ]
-        structure = {Rung.STRUCTURE: watched.structure()}
         digests = start_digests(
             {Rung.WEIGHTS: watched.parameters(), Rung.BUFFERS: watched.buffers()}
         )
+        structure = {Rung.STRUCTURE: watched.structure()}
         self._movement = Movement(watched)
         sketches = self._movement.start()
         self._begin_record(

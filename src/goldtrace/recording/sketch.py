@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from goldtrace.model.verdict import Rung
+from goldtrace.recording.digest import held
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
@@ -55,11 +56,8 @@ def sketch_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, Sketch]:
 @torch.no_grad()
 def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str, Sketch]]:
     """Begin to sketch tensors as they are now, on the device that holds them."""
-    chosen = {
-        name: tensor.detach()
-        for name, tensor in tensors.items()
-        if tensor.layout is torch.strided and not tensor.is_quantized
-    }
+    own = {name: held(name, tensor).detach() for name, tensor in tensors.items()}
+    chosen = {name: tensor for name, tensor in own.items() if _has_numbers(tensor)}
     buckets = buckets_for(len(chosen))
     alike: dict[tuple[torch.device, torch.dtype], dict[str, torch.Tensor]] = {}
     for name, tensor in chosen.items():
@@ -79,6 +77,23 @@ def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str
         return {name: found[name] for name in chosen}
 
     return finish
+
+
+def _has_numbers(tensor: torch.Tensor) -> bool:
+    plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    return plain and _widens(tensor.dtype)
+
+
+@functools.cache
+def _widens(dtype: torch.dtype) -> bool:
+    """Whether torch converts the dtype: of some, such as packed halves of a byte, it does not."""
+    try:
+        torch.zeros(1, dtype=torch.uint8).expand(dtype.itemsize).contiguous().view(dtype).to(
+            torch.complex128
+        )
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
