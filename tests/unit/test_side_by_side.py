@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from goldtrace.model.trace import Trace
 
-SLEEPER = """#!/bin/sh
+SLEEPER = f"""#!/bin/sh
+case "$*" in *goldtrace.recording*) ;; *) exec {sys.executable} "$@" ;; esac
 echo started >> started
 exec sleep 900
 """
@@ -27,7 +28,7 @@ exec sleep 900
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Path:
-    """An interpreter that never trains anything."""
+    """An interpreter that answers what it is asked, but never comes to an end of a training."""
     script = tmp_path / "python"
     script.write_text(SLEEPER, encoding="ascii")
     script.chmod(0o755)
