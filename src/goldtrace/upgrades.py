@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from goldtrace.compare import compare_traces
 from goldtrace.compare.severity import equivalent_noise
 from goldtrace.environment import changes
 from goldtrace.errors import GoldtraceError
+from goldtrace.model.machine import processor
 from goldtrace.model.spec import RunSpec
 from goldtrace.model.upgrade import Bisection, Severity, Trial
 from goldtrace.model.verdict import RunResult
@@ -146,6 +148,7 @@ def bisect_package(
         device=target.device,
         question=f"{package} {versions[0]} to {versions[-1]}, {len(versions)} releases",
         until=means.until,
+        machine=machine(),
         change_points=found.points,
         probes=bench.probes(found.answers),
         notes=found.notes,
@@ -173,6 +176,7 @@ def bisect_pins(
         device=target.device,
         question=f"{names[0]} to {names[1]}, {len(ends.changes)} package changes",
         until=means.until,
+        machine=machine(),
         change_points=found.points,
         causes=tuple(
             tuple(sorted(map(as_change, cause.changes), key=lambda c: c.what))
@@ -205,6 +209,13 @@ def plan_package(
         versions = _candidates(bench_of, journal, package, first, last)
     probes = 2 + (len(versions) - 2).bit_length() + (2 if means.confirm else 0)
     return Plan(candidates=versions, probes=probes, bytes_each=size_of(Path(sys.prefix)))
+
+
+def machine() -> str:
+    """Python, system and processor in one line."""
+    cpu = processor()
+    name = " ".join(filter(None, (cpu.vendor, cpu.model)))
+    return f"Python {platform.python_version()}, {platform.system()} {cpu.architecture}, {name}"
 
 
 class _Benches:
