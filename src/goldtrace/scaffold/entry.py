@@ -130,7 +130,7 @@ def _parameter(function: ast.FunctionDef, path: Path) -> str:
 
 
 def _settings(function: ast.FunctionDef, parameter: str) -> Iterator[tuple[str, Any]]:
-    """``run.config["name"]`` and ``run.config.get("name", default)``, as they stand in the source."""
+    """``run.config["name"]`` and ``run.config.get("name", default)``, in order."""
     config = f"{parameter}.config"
     nodes = [node for node in ast.walk(function) if isinstance(node, ast.Subscript | ast.Call)]
     for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
