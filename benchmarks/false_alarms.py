@@ -29,7 +29,8 @@ from goldtrace.compare import compare_traces
 from goldtrace.model.verdict import Verdict
 
 RUNS = ("transformer", "lstm", "depthwise")
-STEPS = 9
+STEPS = 5
+_SPINNING = "import os; os.nice(19)\nwhile True: pass"
 
 
 def main() -> int:
@@ -42,6 +43,7 @@ def main() -> int:
     runs = arguments.runs.split(",")
     counts: collections.Counter[tuple[str, int, str]] = collections.Counter()
     worst: dict[tuple[str, int], float] = collections.defaultdict(float)
+    loads: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         train(sys.executable, "cpu-portable", "golden", out, STEPS, runs)
@@ -50,7 +52,7 @@ def main() -> int:
             profile, busy = circumstances(number)
             with ExitStack() as load:
                 for _ in range(busy):
-                    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                    spinning = subprocess.Popen([sys.executable, "-c", _SPINNING])
                     load.callback(spinning.wait)
                     load.callback(spinning.kill)
                 train(sys.executable, profile, f"repeat {number}", out, STEPS, runs)
@@ -65,6 +67,7 @@ def main() -> int:
                 counts[profile, threads, found.verdict.value] += 1
                 key = (profile, threads)
                 worst[key] = max(worst[key], found.equivalent_ulp or 0.0)
+            loads.append(os.getloadavg()[0])
             print(f"{(number + 1) * EACH} trainings: {dict(counts)}", flush=True)
     alarms = sum(
         count
@@ -73,7 +76,7 @@ def main() -> int:
         or (threads == 1 and profile == "cpu-portable" and verdict != Verdict.IDENTICAL.value)
     )
     if arguments.page is not None:
-        arguments.page.write_text(page(counts, worst, runs, alarms), encoding="utf-8")
+        arguments.page.write_text(page(counts, worst, runs, loads, alarms), encoding="utf-8")
     return int(alarms > 0)
 
 
@@ -81,6 +84,7 @@ def page(
     counts: collections.Counter[tuple[str, int, str]],
     worst: dict[tuple[str, int], float],
     runs: list[str],
+    loads: list[float],
     alarms: int,
 ) -> str:
     """What docs/explanation/false-alarms.md says."""
@@ -97,6 +101,8 @@ def page(
         steps=STEPS,
         each=EACH,
         cores=len(os.sched_getaffinity(0)),
+        least=f"{min(loads):.0f}",
+        most=f"{max(loads):.0f}",
         torch=importlib.metadata.version("torch"),
         rows="\n".join(rows),
         alarms=alarms,

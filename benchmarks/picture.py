@@ -72,7 +72,16 @@ def draw(folder: Path, out: Path) -> None:
     upper.legend(loc="upper right", frameon=False)
     band(lower, calibration, list(golden))
     lower.set(xlabel="step", ylabel="distance to the golden's loss", yscale="log")
-    lower.set_title("… their distances to the golden do not", loc="left", fontsize=11)
+    lower.set_title(
+        "… their distances to the golden do not, until noise has grown", loc="left", fontsize=11
+    )
+    lower.annotate(
+        "the same bits",
+        (0.995, _FLOOR * 1.2),
+        ha="right",
+        color="#555555",
+        xycoords=("axes fraction", "data"),
+    )
     lower.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)

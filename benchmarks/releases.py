@@ -25,6 +25,7 @@ from releasing.neighbours import Releases, compare_neighbours, operators_changed
 from releasing.page import page
 
 from goldtrace.bisect.target import BUILT_IN, Target
+from goldtrace.environment import revision
 from goldtrace.packages.candidates import releases as existing
 from goldtrace.store.declared import load_run
 from goldtrace.upgrades import Means, machine
@@ -67,6 +68,7 @@ def main() -> int:
     document: dict[str, Any] = {
         "package": package,
         "machine": machine(),
+        "revision": commit(root),
         "versions": versions,
         "runs": {
             target.name: {
@@ -86,6 +88,12 @@ def main() -> int:
     wrong = problems(document)
     print("\n".join(wrong) or "all as promised")
     return 1 if wrong else 0
+
+
+def commit(root: Path) -> str:
+    """The commit that the runs and goldtrace itself come from."""
+    state = revision(root)
+    return "an unknown commit" if state is None else f"commit {state.commit[:10]}"
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def judge(folder: Path) -> dict[str, dict[str, Judgement]]:
         group: {
             change.name: judge_by(calibration, golden, read(change))
             for change in sorted((folder / group).iterdir())
+            if change.suffix != ".part"
         }
         for group in ("rounding", "behaviour")
     }

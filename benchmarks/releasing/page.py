@@ -17,7 +17,8 @@ def page(document: dict[str, Any]) -> str:
             f"# What changed on the CPU between releases of {package}",
             "",
             (
-                f"Made by `make test-releases` on {document['machine']}: {len(versions)} releases, "
+                f"Made by `make test-releases` on {document['machine']}, with goldtrace as of "
+                f"{document['revision']}: {len(versions)} releases, "
                 f"{versions[0]} to {versions[-1]}, trained the same runs under the profile "
                 "`cpu-portable`. All other packages were the same, but for those that a release "
                 "asks for itself, such as its torchvision."

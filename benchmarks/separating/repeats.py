@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-EACH = 10
+EACH = 20
 """Trainings in one process."""
 
 THREADS = (1, 2, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -82,7 +83,11 @@ class Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a bisection would do: the candidates, the probes and the bytes that it would need."""
+    """What a bisection would do: the candidates, the probes and the bytes that it would need.
+
+    ``candidates`` are releases, or package changes between two lists; ``probes`` are for one
+    change point, or for one package that is named, before its releases are tried.
+    """
 
     candidates: tuple[str, ...]
     probes: int
@@ -207,8 +212,18 @@ def plan_package(
     bench_of = _Benches(target, means)
     with bench_of.journal({"package": package}) as journal:
         versions = _candidates(bench_of, journal, package, first, last)
-    probes = 2 + (len(versions) - 2).bit_length() + (2 if means.confirm else 0)
+    probes = 2 + (len(versions) - 2).bit_length()
     return Plan(candidates=versions, probes=probes, bytes_each=size_of(Path(sys.prefix)))
+
+
+def plan_pins(old: Pins, new: Pins) -> Plan:
+    """What ``bisect_pins`` would do, at most, for each package that it names."""
+    found = difference(old, new)
+    return Plan(
+        candidates=tuple(f"{c.package} {c.old or 'absent'} → {c.new or 'absent'}" for c in found),
+        probes=2 + math.ceil(math.log2(max(2, len(found)))) + 4,
+        bytes_each=size_of(Path(sys.prefix)),
+    )
 
 
 def machine() -> str:

@@ -164,7 +164,7 @@ def test_an_interrupt_keeps_the_old_golden_and_ends_the_child(project, goldtrace
         command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
     ) as process:
         asleep = project.root / "asleep"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (asleep.exists() and asleep.read_text()) and time.monotonic() < deadline:
             time.sleep(0.1)
         child = int(asleep.read_text())
@@ -192,7 +192,7 @@ def test_an_interrupt_of_a_check_ends_every_training(project):
         command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
     ) as process:
         asleep = [project.root / f"asleep-{name}" for name in ("one", "two")]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not all(f.exists() and f.read_text() for f in asleep) and time.monotonic() < deadline:
             time.sleep(0.1)
         children = [int(file.read_text()) for file in asleep]
@@ -210,7 +210,7 @@ def test_a_killed_parent_takes_its_child_along(project):
     command = [sys.executable, "-m", "goldtrace.cli", "check"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         asleep = project.root / "asleep"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (asleep.exists() and asleep.read_text()) and time.monotonic() < deadline:
             time.sleep(0.1)
         child = int(asleep.read_text())

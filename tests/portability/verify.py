@@ -116,6 +116,8 @@ def environment(cell: Cell) -> dict[str, str]:
 
 def digest_of(cell: Cell) -> str:
     """Which golden a cell is held against, as far as its steps go."""
+    if cell.incomparable:
+        return "none"
     platform = "cpu-portable" if cell.folder == PORTABLE else "universal"
     steps = cell.folder / cell.run / platform / "steps.jsonl"
     lines = steps.read_bytes().splitlines()[: cell.steps + 1]

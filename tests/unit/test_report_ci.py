@@ -131,6 +131,16 @@ def test_junit_properties_say_verdict_platform_and_noise() -> None:
     assert all(value.isprintable() for _, value in properties(HOSTILE_RUN["runs"][0]))
 
 
+def test_a_report_of_the_first_release_is_shown_as_far_as_it_goes(tmp_path) -> None:
+    later = ("origin", "line", "course", "candidate", "checklist", "next", "headline")
+    (run,) = DRIFT["runs"]
+    old = {name: value for name, value in run.items() if name not in later}
+    (tmp_path / "report.json").write_text(json.dumps({"schema": 1, "runs": [old]}))
+    document = read_document(tmp_path)
+    assert document["runs"][0]["headline"] == "drift"
+    assert "aten::add_" in report_files(document, root=tmp_path)["report.html"]
+
+
 @pytest.mark.parametrize("document", [DRIFT, HOSTILE_RUN, to_document([])])
 def test_a_report_directory_has_every_face_and_can_be_read_again(document, root) -> None:
     write_report(root / "a" / "report", document, root=root)

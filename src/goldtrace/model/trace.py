@@ -28,6 +28,14 @@ def is_sketched(step: int) -> bool:
     return step & (step - 1) == 0
 
 
+def is_early(step: int) -> bool:
+    """Whether the norm of the buffers is recorded at a step: the first three.
+
+    Later, events such as a ReLU that changes its sign move it as far as what it is there to show.
+    """
+    return step < 3  # noqa: PLR2004 - said above
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """Under which circumstances a trace was recorded.
@@ -67,8 +75,9 @@ class StepRecord:
     a stream after the step; ``ladder`` one 128-bit digest a rung; ``samples`` the digest of the
     batch's samples regardless of their order; ``tensors`` the digests of single tensors by rung,
     at the initial, the first and the last step (for ``Rung.STRUCTURE`` a description instead).
-    ``buffer_norm`` is the geometric mean of the norms of the floating-point buffers: what scales
-    all activations alike moves it further than sums that are off at random.
+    ``buffer_norm``, at the first three steps, is the geometric mean of the norms of the
+    floating-point buffers: what scales all activations alike moves it further than sums that
+    are off at random.
     ``sketches`` are of the weights and buffers in the initial record, and afterwards, at the steps
     that ``is_sketched`` names and at the end, of how far each has moved since. They estimate
     differences, and are no evidence of equality: that is what digests are for.

@@ -14,7 +14,7 @@ from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
 from goldtrace.recording import optimizer as optimizers
-from goldtrace.recording.digest import combine, dense_parts, raw_bytes, start_digests
+from goldtrace.recording.digest import combine, dense_parts, held, raw_bytes, start_digests
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _shape(tensor: torch.Tensor) -> str:
 def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
     state = hashlib.sha256()
     for name in sorted(tensors):
-        for part, dense in dense_parts(tensors[name].detach()):
+        for part, dense in dense_parts(held(name, tensors[name]).detach()):
             state.update(f"{name}{part} {_shape(dense)}\n".encode())
             state.update(raw_bytes(dense))
     return state.hexdigest()
@@ -234,8 +234,9 @@ def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 @torch.no_grad()
 def _norm(gradients: Iterable[torch.Tensor]) -> Callable[[], Scalar | None]:
     """The Euclidean norm over all gradients; the sum over tensors is taken in float64."""
+    own = (held("a gradient", gradient) for gradient in gradients)
     norms = _fetched_norms(
-        gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in gradients
+        gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in own
     )
 
     def finish() -> Scalar | None:

@@ -14,7 +14,7 @@ from goldtrace.determinism import rng_states
 from goldtrace.determinism.unportable import unportable_among
 from goldtrace.errors import RecordingError
 from goldtrace.model.execution import Execution
-from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
+from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_early, is_sketched
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import start_batch
 from goldtrace.recording.compiling import compile_in_place, require_compiled
@@ -137,10 +137,10 @@ class GoldenRun:
                 each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
             )
         ]
-        structure = {Rung.STRUCTURE: watched.structure()}
         digests = start_digests(
             {Rung.WEIGHTS: watched.parameters(), Rung.BUFFERS: watched.buffers()}
         )
+        structure = {Rung.STRUCTURE: watched.structure()}
         self._movement = Movement(watched)
         sketches = self._movement.start()
         self._begin_record(
@@ -163,15 +163,8 @@ class GoldenRun:
         """
         self._require_running("step")
         self._tape.end()
-        if self._metrics:
-            raise RecordingError(
-                "a step after the end of the run",
-                where=f"{self.name}, step {self._next}",
-                expected="golden_run.metric(…) after the last step",
-                found=f"metric {next(iter(self._metrics))!r} is recorded already",
-                hint="pass figures of a single step to golden_run.step(…) by name",
-            )
         where = f"{self.name}, step {self._next}"
+        self._require_no_metrics(where)
         given = scalars if loss is None else {"loss": loss, **scalars}
         reserved = sorted(_RESERVED & given.keys())
         if reserved or not (given or batch is not None or self._watched):
@@ -190,7 +183,8 @@ class GoldenRun:
         if self._watched is not None:
             gradients, hyperparameters = self._take_gradients(self._watched)
             digests = start_digests(self._watched.state())
-            buffer_norm = self._watched.buffer_norm()
+            if is_early(self._next):
+                buffer_norm = self._watched.buffer_norm()
             if self._movement is not None and is_sketched(self._next):
                 sketches = self._movement.now()
 
@@ -289,6 +283,16 @@ class GoldenRun:
     def _require_running(self, call: str) -> None:
         if self._trace is not None:
             raise RecordingError(f"golden_run.{call} after the end of the run", where=self.name)
+
+    def _require_no_metrics(self, where: str) -> None:
+        if self._metrics:
+            raise RecordingError(
+                "a step after the end of the run",
+                where=where,
+                expected="golden_run.metric(…) after the last step",
+                found=f"metric {next(iter(self._metrics))!r} is recorded already",
+                hint="pass figures of a single step to golden_run.step(…) by name",
+            )
 
     def _perturb_next_pass(self) -> None:
         if self._noise is None or self._watched is None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from goldtrace.model.verdict import Rung
+from goldtrace.recording.digest import held
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
@@ -55,11 +56,8 @@ def sketch_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, Sketch]:
 @torch.no_grad()
 def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str, Sketch]]:
     """Begin to sketch tensors as they are now, on the device that holds them."""
-    chosen = {
-        name: tensor.detach()
-        for name, tensor in tensors.items()
-        if tensor.layout is torch.strided and not tensor.is_quantized
-    }
+    own = {name: held(name, tensor).detach() for name, tensor in tensors.items()}
+    chosen = {name: tensor for name, tensor in own.items() if _has_numbers(tensor)}
     buckets = buckets_for(len(chosen))
     alike: dict[tuple[torch.device, torch.dtype], dict[str, torch.Tensor]] = {}
     for name, tensor in chosen.items():
@@ -79,6 +77,23 @@ def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str
         return {name: found[name] for name in chosen}
 
     return finish
+
+
+def _has_numbers(tensor: torch.Tensor) -> bool:
+    plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    return plain and _widens(tensor.dtype)
+
+
+@functools.cache
+def _widens(dtype: torch.dtype) -> bool:
+    """Whether torch converts the dtype: of some, such as packed halves of a byte, it does not."""
+    try:
+        torch.zeros(1, dtype=torch.uint8).expand(dtype.itemsize).contiguous().view(dtype).to(
+            torch.complex128
+        )
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
@@ -133,15 +148,18 @@ def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
     """The signed sums of the elements whose places agree modulo ``_LANES``."""
     # A product with a sign is exact in every format, and half as wide as in float64.
     signs = _signs(str(flat.device), flat.dtype)
+    narrow, wide = _scratch(str(flat.device), flat.dtype)
     starts = _starts(name, 1 + flat.numel() // _PIECE)
     total = torch.zeros(_LANES, dtype=torch.float64, device=flat.device)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
     for start, piece in zip(starts, torch.split(flat, _PIECE), strict=False):
-        full = piece.numel() // _LANES * _LANES
-        signed = (piece * signs[start : start + piece.numel()]).double()
+        count = piece.numel()
+        full = count // _LANES * _LANES
+        torch.mul(piece, signs[start : start + count], out=narrow[:count])
+        signed = wide[:count].copy_(narrow[:count])
         total += signed[:full].view(-1, _LANES).sum(0)
-        if full < piece.numel():
-            total[: piece.numel() - full] += signed[full:]
+        if full < count:
+            total[: count - full] += signed[full:]
     return total
 
 
@@ -150,6 +168,15 @@ def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
     bits = random.Random(_SEED).getrandbits(2 * _PIECE).to_bytes(_PIECE // 4, "little")  # noqa: S311
     signs = np.unpackbits(np.frombuffer(bits, dtype=np.uint8)).astype(np.float64) * 2 - 1
     return torch.from_numpy(signs).to(device=device, dtype=dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _scratch(device: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Room for the products of a piece with its signs: to ask for it each time costs a fifth."""
+    return (
+        torch.empty(_PIECE, dtype=dtype, device=device),
+        torch.empty(_PIECE, dtype=torch.float64, device=device),
+    )
 
 
 def _starts(name: str, count: int) -> list[int]:

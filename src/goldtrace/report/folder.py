@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 
+_LATER: Mapping[str, Any] = {
+    "origin": None,
+    "line": None,
+    "course": None,
+    "candidate": None,
+    "checklist": [],
+    "next": None,
+}
+"""What the first release that wrote schema 1 did not write yet."""
+
 
 def report_files(document: Mapping[str, Any], *, root: Path) -> dict[str, str]:
     """Name and text of each file; ``root`` is the project's directory, for places in its code."""
@@ -66,6 +76,7 @@ def read_document(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError("no JSON", where=str(file), found=str(error)) from error
     known = isinstance(document, dict) and ("runs" in document or "change_points" in document)
+    known = known and all(isinstance(run, dict) for run in document.get("runs", ()))
     if not known or document.get("schema") != 1:
         found = f"schema {document.get('schema')!r}" if known else "something else"
         raise UsageError(
@@ -75,4 +86,8 @@ def read_document(path: Path) -> dict[str, Any]:
             found=found,
             hint="goldtrace check --report DIR",
         )
+    if "runs" in document:
+        document["runs"] = [
+            {**_LATER, "headline": run.get("verdict") or "error", **run} for run in document["runs"]
+        ]
     return dict(document)
