@@ -1,297 +1,145 @@
-"""Accept traces as goldens: certify that they repeat, measure them, write them."""
+"""Accept candidates: make goldens of what a failing check stored in its report.
+
+Nothing is trained, so a golden of a GPU can be accepted where there is none.
+"""
 
 from __future__ import annotations
 
-import getpass
-import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from goldtrace.calibrating import calibrate, can_calibrate
-from goldtrace.compare import compare_traces
-from goldtrace.environment import changes
-from goldtrace.errors import GoldenError, GoldtraceError, NotRepeatableError
-from goldtrace.launch import launch
-from goldtrace.model.calibration import Calibration
-from goldtrace.model.codec import encode_trace
-from goldtrace.model.trace import Trace
-from goldtrace.model.verdict import Verdict
-from goldtrace.report.terminal import describe_divergence
-from goldtrace.store.golden import Certificate
-from goldtrace.store.ledger import LedgerEntry
+from goldtrace.candidates.reading import read_candidates
+from goldtrace.certifying import Recorded, plan_golden
+from goldtrace.environment import revision
+from goldtrace.errors import CandidateError, UsageError
+from goldtrace.store.declared import RUN_FILE, load_run
+from goldtrace.store.golden import PlanAction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from goldtrace.calibrating import Counted
-    from goldtrace.model.spec import RunSpec
-    from goldtrace.store.golden import GoldenStore, Plan, PlanAction
-
-Progress = Callable[[str], None]
-"""Called with one short sentence whenever something begins."""
+    from goldtrace.candidates.manifest import Manifest
+    from goldtrace.candidates.reading import Candidate
+    from goldtrace.model.trace import Header
+    from goldtrace.store.golden import GoldenStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """One golden that was written, or found to be unchanged."""
+class Acceptance:
+    """One candidate that may become the golden: what that writes, and where it came from.
 
-    name: str
-    platform: str
-    action: PlanAction
-    moved: str
-    processes: int
-    trace: Trace
-    calibration: Calibration | None = None
-    uncalibrated: str | None = None
+    ``notes`` are what a reviewer should know before.
+    """
+
+    recorded: Recorded
+    manifest: Manifest
+    notes: tuple[str, ...] = ()
 
 
-Calibrate = Callable[[Trace], Calibration]
-"""Measures a golden that is about to be written."""
-
-
-def record(
-    spec: RunSpec,
-    device: str,
-    *,
-    store: GoldenStore,
-    root: Path,
-    reason: str,
-    repeat: int = 2,
-    dry_run: bool = False,
-    calibrated: bool = True,
-    progress: Progress = lambda _: None,
-    counted: Counted = lambda *_: None,
-) -> Recorded:
-    """Train ``repeat`` times in fresh processes and write the golden if they agree bit for bit.
-
-    ``dry_run`` does everything but the writing; ``calibrated`` says whether the golden is measured
-    with further runs, which ``counted`` is told of.
+def plan_acceptance(
+    report: Path, names: Sequence[str], *, store: GoldenStore, root: Path, reason: str
+) -> list[Acceptance]:
+    """What accepting the candidates of these runs would write; of all runs without ``names``.
 
     Raises:
-        NotRepeatableError: they don't; nothing is written.
-        GoldtraceError: a run failed; nothing is written.
+        UsageError: a name that no candidate has.
+        CandidateError: the report cannot be trusted, or a candidate no longer fits this checkout.
+        StoreError: a golden cannot be read.
     """
-    traces = []
-    began = time.monotonic()
-    for attempt in range(repeat):
-        progress(f"{spec.name} on {device}: process {attempt + 1} of {repeat}")
-        traces.append(launch(spec, device, root=root))
-    seconds = (time.monotonic() - began) / repeat
+    candidates = read_candidates(report)
+    known = {candidate.manifest.run for candidate in candidates}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"the report has no candidate for {unknown[0]!r}",
+            where=str(report),
+            expected=", ".join(sorted(known)),
+        )
+    chosen = [each for each in candidates if not names or each.manifest.run in names]
+    return [_plan(each, store=store, root=root, reason=reason) for each in chosen]
 
-    def measured(golden: Trace) -> Calibration:
-        return calibrate(golden, spec, device, root=root, seconds=seconds, counted=counted)
 
-    return certify_and_store(
-        traces,
+def accept(acceptance: Acceptance, *, store: GoldenStore) -> None:
+    """Write the golden and its ledger, all or nothing.
+
+    Raises:
+        StoreError: it cannot be written, or was changed since the plan was made.
+    """
+    store.apply(acceptance.recorded.plan)
+
+
+def _plan(candidate: Candidate, *, store: GoldenStore, root: Path, reason: str) -> Acceptance:
+    manifest, header = candidate.manifest, candidate.trace.header
+    _require_declared(header, store)
+    plan = plan_golden(
+        candidate.trace,
+        certificate=candidate.certificate,
+        calibration=candidate.calibration,
         store=store,
         root=root,
         reason=reason,
-        dry_run=dry_run,
-        calibrate=measured if calibrated else None,
     )
-
-
-def calibrate_only(
-    spec: RunSpec,
-    device: str,
-    *,
-    store: GoldenStore,
-    root: Path,
-    reason: str,
-    dry_run: bool = False,
-    progress: Progress = lambda _: None,
-    counted: Counted = lambda *_: None,
-) -> Recorded:
-    """Calibrate the golden that is there; the ledger keeps that it was.
-
-    Raises:
-        GoldenError: there is none for what this machine computes, or it can't be repeated here.
-        GoldtraceError: a run failed; nothing is written.
-    """
-    began = time.monotonic()
-    progress(f"{spec.name} on {device}: does the golden still hold?")
-    trace = launch(spec, device, root=root)
-    seconds = time.monotonic() - began
-    golden = store.load(spec.name, trace.header.platform)
-    comparison = compare_traces(golden.trace, trace, tolerance={}) if golden is not None else None
-    if golden is None or comparison is None or comparison.verdict is not Verdict.IDENTICAL:
-        first = comparison.first if comparison is not None else None
-        raise GoldenError(
-            "only a golden that this machine repeats bit for bit can be calibrated here",
-            where=f"{spec.name} on {trace.header.platform}",
-            found=describe_divergence(first) if first is not None else "no golden",
-            hint=f"goldtrace record {spec.name} --device {device} --reason '…'",
+    if plan.action is not PlanAction.UNCHANGED and plan.expected != manifest.base:
+        raise CandidateError(
+            "the golden has changed since this candidate was made to replace it",
+            where=f"{manifest.run} on {manifest.platform}",
+            expected=_short(manifest.base),
+            found=_short(plan.expected),
+            hint="merge the target branch, let CI check again, and accept its new candidate",
         )
-    if not any(step.sketches for step in golden.trace.steps):
-        raise GoldenError(
-            "the golden holds no sketches of its weights, so it can't be calibrated as it is",
-            where=f"{spec.name} on {trace.header.platform}",
-            hint=f"goldtrace record {spec.name} --device {device} --reason '…'",
+    recorded = Recorded(
+        plan=plan,
+        processes=candidate.certificate.processes,
+        trace=candidate.trace,
+        calibration=plan.calibration,
+        uncalibrated=manifest.uncalibrated,
+    )
+    return Acceptance(recorded=recorded, manifest=manifest, notes=_notes(header, root))
+
+
+def _require_declared(header: Header, store: GoldenStore) -> None:
+    """The run must be one that this checkout has, with the settings that it was trained with."""
+    if "::" in header.origin:
+        return  # A test: what it is made of is known once pytest has collected it.
+    where = f"{header.run} on {header.platform}"
+    file = store.root / header.run / RUN_FILE
+    if not file.is_file():
+        raise CandidateError(
+            "this checkout declares no such run",
+            where=where,
+            expected=str(file),
+            found="no such file",
+            hint="check out the branch that the CI job ran on",
         )
-    calibration = calibrate(golden.trace, spec, device, root=root, seconds=seconds, counted=counted)
-    entry = LedgerEntry(when=_now(), who=_identity(root), reason=reason, moved="calibrated")
-    plan = store.plan(
-        golden.trace, certificate=golden.certificate, entry=entry, calibration=calibration
-    )
-    if not dry_run:
-        store.apply(plan)
-    return Recorded(
-        name=spec.name,
-        platform=trace.header.platform,
-        action=plan.action,
-        moved=plan.entry.moved,
-        processes=golden.certificate.processes,
-        trace=golden.trace,
-        calibration=calibration,
-    )
-
-
-def certify_and_store(
-    traces: Sequence[Trace],
-    *,
-    store: GoldenStore,
-    root: Path,
-    reason: str,
-    dry_run: bool = False,
-    calibrate: Calibrate | None = None,
-) -> Recorded:
-    """Write a golden from traces of fresh processes, which must agree bit for bit.
-
-    ``calibrate`` measures it before it is written, unless the same trace is calibrated already.
-    Where that fails the golden is written without, and ``Recorded.uncalibrated`` says why.
-
-    Raises:
-        NotRepeatableError: two traces differ, or there is only one; nothing is written.
-    """
-    trace = traces[0]
-    plan = plan_update(traces, store=store, root=root, reason=reason)
-    calibration, why_not = plan.calibration, None
-    if calibrate is None:
-        why_not = "turned off"
-    elif not can_calibrate(trace):
-        why_not = "no optimizer is watched, so noise can't be brought in"
-    elif calibration is None:
-        try:
-            calibration = calibrate(trace)
-        except GoldtraceError as error:
-            why_not = f"{error.what}{f': {error.found}' if error.found else ''}"
-        else:
-            plan = plan_update(
-                traces, store=store, root=root, reason=reason, calibration=calibration
-            )
-    if not dry_run:
-        store.apply(plan)
-    return Recorded(
-        name=trace.header.run,
-        platform=trace.header.platform,
-        action=plan.action,
-        moved=plan.entry.moved,
-        processes=len(traces),
-        trace=trace,
-        calibration=calibration,
-        uncalibrated=None if calibration is not None else why_not,
-    )
-
-
-def plan_update(
-    traces: Sequence[Trace],
-    *,
-    store: GoldenStore,
-    root: Path,
-    reason: str,
-    calibration: Calibration | None = None,
-) -> Plan:
-    """What ``certify_and_store`` would write."""
-    trace = traces[0]
-    certificate = certify(traces)
-    try:
-        old = store.load(trace.header.run, trace.header.platform)
-        moved = _movement(old.trace, trace) if old is not None else "first golden of this platform"
-        changed = changes(old.trace.header, trace.header) if old is not None else ()
-    except GoldenError as error:
-        # A damaged golden is what people re-record; the ledger says that it was.
-        moved, changed = f"the previous golden was unusable: {error.what}", ()
-    entry = LedgerEntry(
-        when=_now(),
-        who=_identity(root),
-        reason=reason,
-        environment_changes=changed,
-        moved=moved,
-    )
-    return store.plan(trace, certificate=certificate, entry=entry, calibration=calibration)
-
-
-def certify(traces: Sequence[Trace]) -> Certificate:
-    """The certificate that fresh processes agreed bit for bit.
-
-    Raises:
-        NotRepeatableError: they didn't, or there is only one.
-    """
-    first, *rest = traces
-    if not rest:
-        raise NotRepeatableError(
-            "one process certifies nothing", where=first.header.run, expected="two or more"
+    spec = load_run(file)
+    if header.spec_digest != spec.digest() or header.device not in spec.devices:
+        settings = spec.settings()
+        differing = [
+            f"{key} {header.settings.get(key)!r} there, {settings.get(key)!r} here"
+            for key in sorted({*header.settings, *settings})
+            if header.settings.get(key) != settings.get(key)
+        ]
+        raise CandidateError(
+            "the candidate was trained with other settings than this checkout declares",
+            where=where,
+            expected=f"what {file} says",
+            found="; ".join(differing) or f"device {header.device}",
+            hint="check out the branch that the CI job ran on",
         )
-    expected = encode_trace(first)
-    for number, other in enumerate(rest, start=2):
-        found = encode_trace(other)
-        if found == expected:
-            continue
-        comparison = compare_traces(first, other, tolerance={})
-        differing = [name for name in expected if found.get(name) != expected[name]]
-        raise NotRepeatableError(
-            f"process {number} did not repeat the bits of process 1; nothing was written",
-            where=f"{first.header.run} on {first.header.device}",
-            expected="the same trace from every fresh process",
-            found=describe_divergence(comparison.first)
-            if comparison.first
-            else f"other bytes in {', '.join(differing)}",
-            hint="look for generators without a seed, the clock, or files that change",
-        )
-    return Certificate.of(first, processes=len(traces))
 
 
-def describe_calibration(recorded: Recorded) -> str:
-    """One line: how far the golden can tell rounding from drift, or why it can't."""
-    calibration = recorded.calibration
-    if calibration is None:
-        return f"not calibrated: {recorded.uncalibrated}"
-    last = recorded.trace.steps[-1].number
-    each = ", ".join(f"{name} {step}" for name, step in sorted(calibration.horizons.items()))
-    return f"calibrated, horizon: step {calibration.horizon} of {last} ({each})"
+def _notes(header: Header, root: Path) -> tuple[str, ...]:
+    made, here = header.revision, revision(root)
+    notes = []
+    if made is None and here is not None:
+        notes.append("it does not say which commit it was trained on")
+    elif made is not None and here is not None and made.commit != here.commit:
+        notes.append(f"trained on commit {made.commit[:12]}, while {here.commit[:12]} is here")
+    if made is not None and made.dirty:
+        notes.append("its commit had local changes when it was trained")
+    return tuple(notes)
 
 
-def _movement(old: Trace, new: Trace) -> str:
-    comparison = compare_traces(old, new, tolerance={})
-    if comparison.first is None:
-        return "unchanged"
-    return describe_divergence(comparison.first)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _identity(root: Path) -> str:
-    """Who is recording: the git identity, or the user's name."""
-    values = []
-    for key in ("user.name", "user.email"):
-        try:
-            shown = subprocess.run(  # noqa: S603 - fixed words
-                ["git", "config", key],  # noqa: S607 - the git that the user uses
-                cwd=root,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except OSError:
-            break
-        values.append(shown.stdout.strip())
-    name, email = (*values, "", "")[:2]
-    if name and email:
-        return f"{name} <{email}>"
-    return name or email or getpass.getuser()
+def _short(fingerprint: str | None) -> str:
+    return "no golden" if fingerprint is None else f"the golden with fingerprint {fingerprint[:12]}"

@@ -86,6 +86,12 @@ class GoldenError(GoldtraceError):
     exit_code = ExitCode.UNUSABLE
 
 
+class CandidateError(GoldtraceError):
+    """A report whose candidate goldens cannot be taken over."""
+
+    exit_code = ExitCode.UNUSABLE
+
+
 class StoreError(GoldtraceError):
     """A golden directory that cannot be read or written."""
 
@@ -124,6 +130,10 @@ class RunError(GoldtraceError):
     def to_json(self) -> dict[str, str | None]:
         """The fields of the message, the user's frames among them."""
         return {**super().to_json(), "traceback": self.traceback}
+
+
+class NondeterministicOperatorError(RunError):
+    """An operator that torch has no deterministic implementation of was called under the pins."""
 
 
 class RunnerDiedError(GoldtraceError):

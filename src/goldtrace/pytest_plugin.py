@@ -5,7 +5,6 @@ Sessions without golden tests pay for this module alone, so it imports nothing o
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Write goldens without measuring how they amplify rounding noise.",
     )
     group.addoption(
+        "--golden-no-candidates",
+        action="store_false",
+        dest="golden_candidates",
+        default=True,
+        help="Put no candidate goldens of failing runs into the report: each takes training.",
+    )
+    group.addoption(
         "--golden-nearest",
         action="store_true",
         help="Where a platform has no golden, take the calibrated one of another platform.",
@@ -68,7 +74,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, metavar, text in (
         ("golden_dir", "DIR", "Where the goldens are (default: golden)."),
         ("golden_device", "DEVICES", "cpu (the default), cuda, or cpu,cuda."),
-        ("golden_report", "DIR", "Write report.json and the traces of this session there."),
+        (
+            "golden_report",
+            "DIR",
+            "Write the report there: HTML, Markdown, JSON, GitLab's files, traces.",
+        ),
     ):
         group.addoption(f"--{name.replace('_', '-')}", metavar=metavar, dest=name, help=text)
         parser.addini(name, text)
@@ -91,7 +101,9 @@ def pytest_configure(config: pytest.Config) -> None:
                 "--golden-update writes what fresh processes agree on, "
                 "so it can't be combined with --golden-in-process"
             )
-        if _under_ci() and not option.golden_update_in_ci:
+        from goldtrace.environment.ci import in_ci
+
+        if in_ci() and not option.golden_update_in_ci:
             raise pytest.UsageError(
                 "--golden-update under CI (the variable CI is set): goldens are written on CI "
                 "only with --golden-update-in-ci"
@@ -229,7 +241,3 @@ def _golden_dir_exists(config: pytest.Config) -> bool:
     return any(
         Path(base, configured).is_dir() for base in (config.rootpath, config.invocation_params.dir)
     )
-
-
-def _under_ci() -> bool:
-    return os.environ.get("CI", "").lower() not in ("", "0", "false")

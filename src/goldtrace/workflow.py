@@ -5,14 +5,15 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from goldtrace.compare import compare_traces
+from goldtrace.checklist import checklist
+from goldtrace.compare import compare_traces, course_of
 from goldtrace.compare.thresholds import ROUNDING_ULP
-from goldtrace.diagnose import diagnose
+from goldtrace.diagnose import another_argument, diagnose
 from goldtrace.environment import changes
 from goldtrace.errors import (
     DataUnavailableError,
@@ -22,12 +23,14 @@ from goldtrace.errors import (
     PlatformUnsupportedError,
     UsageError,
 )
-from goldtrace.launch import launch
+from goldtrace.launch import launch, side_by_side
+from goldtrace.model.codec import write_files
 from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.store.declared import discover, load_run
 from goldtrace.store.failures import FailureStore
+from goldtrace.store.nearest import nearest_golden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
 
     from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.trace import Trace
-    from goldtrace.store.golden import Golden, GoldenStore
+    from goldtrace.store.golden import GoldenStore
+
+Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | None]]
+"""Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""
@@ -117,10 +123,18 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     try:
         golden = store.load(spec.name, header.platform)
         if golden is None and nearest:
-            golden = nearest_golden(spec.name, header.device, store)
-            reference = _why_nearest(golden, header.platform)
+            found = nearest_golden(store, header)
+            golden, reference = (found[0], (found[1],)) if found else (None, ())
     except GoldenError as error:
-        return replace(result, verdict=Verdict.INCOMPARABLE, error=error, hint=error.hint)
+        points = checklist(trace, None, root=store.root.absolute().parent)
+        return replace(
+            result,
+            verdict=Verdict.INCOMPARABLE,
+            error=error,
+            hint=error.hint,
+            checklist=points,
+        )
+    result = replace(result, checklist=checklist(trace, golden, root=store.root.absolute().parent))
     if golden is None:
         others = store.platforms(spec.name)
         verdict = Verdict.INCOMPARABLE if others else Verdict.MISSING
@@ -143,13 +157,16 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     comparison = compare()
     diagnosis = diagnose(golden.trace, trace, comparison)
     evidence = operator_evidence(diagnosis)
-    if golden.calibration is not None and evidence is not None:
-        comparison = compare(operator_class=evidence)
+    if golden.calibration is not None and comparison.verdict is not Verdict.IDENTICAL:
+        argument = another_argument(golden.trace, trace)
+        if evidence is not None or argument is not None:
+            comparison = compare(operator_class=evidence, argument=argument)
     return replace(
         result,
         verdict=comparison.verdict,
         comparison=replace(comparison, notes=(*reference, *comparison.notes)),
         diagnosis=diagnosis,
+        course=course_of(golden.trace, trace, comparison, golden.calibration),
         hint=record_command(spec, header.device),
     )
 
@@ -187,44 +204,38 @@ def remember(result: RunResult, trace: Trace, store: GoldenStore) -> None:
         failures.keep(trace)
 
 
-def nearest_golden(run: str, device: str, store: GoldenStore) -> Golden | None:
-    """A calibrated golden of another platform of the same kind of device, the first by name.
-
-    Between a CPU and a GPU, random numbers differ: nothing could be told from such a comparison.
-    """
-    for platform in store.platforms(run):
-        golden = store.load(run, platform)
-        if golden is not None and golden.calibration and golden.trace.header.device == device:
-            return golden
-    return None
-
-
-def _why_nearest(golden: Golden | None, platform: str) -> tuple[str, ...]:
-    if golden is None:
-        return ()
-    other = golden.trace.header.platform
-    return (
-        f"there is no golden for {platform}: held against {other}, the nearest that is calibrated",
-    )
+def trace_folder(report: Path, name: str, device: str) -> Path:
+    """Where a report keeps the trace of a run."""
+    return report / "traces" / name / device
 
 
 def check_declared(
-    spec: RunSpec, device: str, *, store: GoldenStore, root: Path, nearest: bool = False
+    spec: RunSpec,
+    device: str,
+    *,
+    store: GoldenStore,
+    root: Path,
+    nearest: bool = False,
+    report: Path | None = None,
+    watch: Watch = lambda *_: nullcontext(),
 ) -> RunResult:
-    """Train a declared run in a fresh interpreter and judge its trace.
+    """Train a declared run in a fresh interpreter and judge its trace, which ``report`` keeps.
 
     A run whose data or device is absent comes back as skipped, one whose profile does not cover
     this machine as incomparable; what else goes wrong is raised.
     """
     began = time.monotonic()
     try:
-        trace = launch(spec, device, root=root)
+        with watch(spec, device) as told:
+            trace = launch(spec, device, root=root, watch=told)
     except _ABSENT as error:
         return RunResult(
             name=spec.name, device=device, exact=spec.exact, skipped=str(error), hint=error.hint
         )
     except PlatformUnsupportedError as error:
         return incomparable(spec, device, error)
+    if report is not None:
+        write_files(trace, trace_folder(report, spec.name, device))
     result = judge(spec, trace, store, nearest=nearest)
     remember(result, trace, store)
     return replace(result, seconds=time.monotonic() - began)
@@ -237,19 +248,33 @@ def check(
     root: Path,
     jobs: int = 1,
     nearest: bool = False,
+    report: Path | None = None,
     progress: Progress = lambda _: None,
+    watch: Watch = lambda *_: nullcontext(),
 ) -> list[RunResult]:
-    """Check several runs, ``jobs`` side by side; an error becomes part of the run's result."""
+    """Check several runs, ``jobs`` side by side; an error becomes part of the run's result.
+
+    ``report`` is the directory that keeps their traces.
+    """
 
     def one(run: tuple[RunSpec, str]) -> RunResult:
         spec, device = run
         progress(f"{spec.name} on {device}")
         try:
-            return check_declared(spec, device, store=store, root=root, nearest=nearest)
+            result = check_declared(
+                spec,
+                device,
+                store=store,
+                root=root,
+                nearest=nearest,
+                report=report,
+                watch=watch,
+            )
         except GoldtraceError as error:
-            return RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
+            result = RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
+        return replace(result, origin=spec.entry)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with side_by_side(jobs) as pool:
         return list(pool.map(one, runs))
 
 

@@ -1,14 +1,21 @@
-"""The examples of the README and the tutorial, taken from the pages and run."""
+"""What README and tutorial show, taken from the pages and done, word for word."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+TUTORIAL = (ROOT / "docs" / "tutorial" / "first-golden.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"\d[\d,.]*(e[+-]?\d+)?")
 
 # What the README leaves to the reader's imagination.
 README_PREAMBLE = """
@@ -23,69 +30,97 @@ def build(device):
 """
 
 
-def example_of(page: str) -> str:
-    """The block of Python that defines a test."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    example: str
-    (example,) = (block for block in found if "def test_training(golden_run)" in block)
-    return example
+def blocks(text: str, language: str) -> list[str]:
+    return [block for found, block in BLOCK.findall(text) if found == language]
 
 
-def pytest_in(folder: Path, *arguments: str) -> tuple[int, str]:
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+def example(text: str, defines: str) -> str:
+    """The block of Python that defines a function."""
+    (block,) = (block for block in blocks(text, "python") if f"def {defines}(" in block)
+    return block
+
+
+def shape(line: str) -> str:
+    """A line without its numbers and the widths that follow from them."""
+    return " ".join(NUMBER.sub("N", line).split())
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A repository of a new user, in an environment as after `pip install`."""
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("no git on this machine")
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("COLUMNS", "80")
+    root = tmp_path / "project"
+    root.mkdir()
+    subprocess.run([git, "init", "--quiet"], cwd=root, check=True)
+    return root
+
+
+def do(command: str, root: Path) -> str:
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "--rootdir", str(folder), "-W", "error", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
+        [shutil.which("bash") or "bash", "-c", command],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    return result.returncode, result.stdout + result.stderr
+    return result.stdout
 
 
-def test_the_tutorial_goes_as_it_says(tmp_path: Path) -> None:
-    example = example_of("docs/tutorial/first-golden.md")
-    test_file = tmp_path / "test_training.py"
-    test_file.write_text(example, encoding="utf-8")
-
-    code, shown = pytest_in(tmp_path)
-    assert code == 1
-    assert "no golden for cpu-portable" in shown
-    assert "--golden-update" in shown
-    assert not (tmp_path / "golden").exists()
-
-    code, shown = pytest_in(tmp_path, "--golden-update")
-    assert code == 0, shown
-    (platform,) = (path.parent for path in (tmp_path / "golden").rglob("header.json"))
-    assert {path.name for path in platform.iterdir()} == {
-        "header.json",
-        "steps.jsonl",
-        "tape.jsonl.gz",
-        "calibration.json",
-        "certificate.json",
-        "ledger.jsonl",
-    }
-
-    code, shown = pytest_in(tmp_path)
-    assert code == 0, shown
-
-    assert "lr=1e-2" in example
-    test_file.write_text(example.replace("lr=1e-2", "lr=1.001e-2"), encoding="utf-8")
-    code, shown = pytest_in(tmp_path)
-    assert code == 1
-    told = "group0.lr  0.01 → 0.01001  +0.1 %"
-    assert told in shown
-    for page in ("README.md", "docs/tutorial/first-golden.md"):
-        assert told in (ROOT / page).read_text(encoding="utf-8")
+def test_the_tutorial_shows_what_its_commands_print(project):
+    done = []
+    for block in blocks(TUTORIAL, "console"):
+        commands = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+        for part in commands:
+            command, *shown = part.splitlines()
+            if command == "goldtrace init mytraining:train":
+                (project / "mytraining.py").write_text(example(TUTORIAL, "train"))
+            printed = do(command, project)
+            lines = [shape(line) for line in printed.splitlines()]
+            for line in shown:
+                if line != "…":
+                    assert shape(line) in lines, f"$ {command}\n{printed}"
+            done.append(command)
+    assert len(done) >= 8
+    assert (
+        (project / "golden" / "mytraining" / "run.toml")
+        .read_text()
+        .endswith(next(block for block in blocks(TUTORIAL, "toml") if "mytraining" in block))
+    )
+    table = TUTORIAL.partition("| file | holds |")[2].partition("\n\n")[0]
+    platform = project / "golden" / "example" / "cpu-portable"
+    assert {path.name for path in platform.iterdir()} == set(
+        re.findall(r"^\| `(.*?)`", table, re.MULTILINE)
+    )
 
 
-def test_the_readmes_example_records_and_passes(tmp_path: Path) -> None:
-    text = README_PREAMBLE + example_of("README.md")
-    (tmp_path / "test_training.py").write_text(text, encoding="utf-8")
-    code, shown = pytest_in(tmp_path, "--golden-update")
-    assert code == 0, shown
-    code, shown = pytest_in(tmp_path)
-    assert code == 0, shown
-    assert "1 passed" in shown
+def test_the_readme_shows_the_failure_that_the_tutorial_does():
+    (shown,) = (block for block in blocks(TUTORIAL, "console") if "ulp) from step 0" in block)
+    failure = shown[shown.index("example [cpu]: drift") : shown.rindex("…")].rstrip()
+    assert "".join(f"    {line}".rstrip() + "\n" for line in failure.splitlines()) in README
+
+
+@pytest.mark.parametrize(
+    "text", [README_PREAMBLE + example(README, "test_training"), example(TUTORIAL, "test_training")]
+)
+def test_a_test_becomes_a_golden_test_as_the_page_says(project, text):
+    (project / "test_training.py").write_text(text)
+    # Without the calibration, which other tests are about.
+    shown = do("pytest --golden-update --golden-no-calibrate", project)
+    assert "1 passed" in shown, shown
+    assert list(project.rglob("steps.jsonl")) != []
+    shown = do("pytest -W error", project)
+    assert "1 passed" in shown, shown
+
+
+def test_the_training_of_the_tutorial_trains(project):
+    (project / "mytraining.py").write_text(example(TUTORIAL, "train"))
+    do("goldtrace init mytraining:train", project)
+    shown = do('goldtrace record mytraining --no-calibrate --reason "first golden"', project)
+    assert "created  (2 processes agree)" in shown, shown

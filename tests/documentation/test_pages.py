@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+import goldtrace
+from goldtrace.cli import command_line
 from goldtrace.store.declared import load_run
 
 if TYPE_CHECKING:
@@ -18,9 +23,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-REFERENCE = ROOT / "docs" / "reference"
+sys.path.insert(0, str(ROOT / "docs" / "site"))
+
+import nav  # noqa: E402
+import reference  # noqa: E402
+
+(COMMANDS,) = (a.choices for a in command_line()._actions if a.dest == "command")
+PYTEST_OPTIONS = set(
+    re.findall(r"^\| `(--golden[a-z-]*)", reference.plugin_options(), re.MULTILINE)
+)
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
@@ -49,33 +63,134 @@ def test_every_block_of_python_parses(page: Path) -> None:
         ast.parse(text)
 
 
-def test_every_declared_run_in_the_pages_can_be_loaded(tmp_path: Path) -> None:
-    declared = [text for page in PAGES for text in blocks(page, "toml") if "entry =" in text]
-    assert len(declared) >= 2
+def test_every_block_of_toml_is_a_declaration_or_a_part_of_one(tmp_path: Path) -> None:
+    declared = [text for page in PAGES for text in blocks(page, "toml")]
+    assert len(declared) >= 4
     for number, text in enumerate(declared):
         path = tmp_path / f"run{number}" / "run.toml"
         path.parent.mkdir()
-        path.write_text(text, encoding="utf-8")
-        assert load_run(path).entry == "mypackage.training:train"
+        entry = "" if "entry =" in text else 'entry = "mypackage.training:train"\n'
+        path.write_text(entry + text, encoding="utf-8")
+        assert load_run(path).entry.endswith("training:train")
 
 
-@pytest.mark.parametrize(
-    "command", ["check", "record", "try", "bisect", "diff", "explain", "doctor", "data"]
-)
-def test_every_option_of_a_command_is_in_the_reference(command: str) -> None:
-    page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
-    (row,) = re.findall(rf"^\| `{command}\b.*$", page, re.MULTILINE)
-    usage = output("goldtrace.cli", command, "--help").partition("\n\n")[0]
-    common = {"--help", "--json"}
-    assert set(OPTION.findall(usage)) - common == set(OPTION.findall(row))
+def test_every_block_of_yaml_is_a_part_of_a_workflow(tmp_path: Path) -> None:
+    every = [text for page in PAGES for text in blocks(page, "yaml")]
+    parts = [text for text in every if "jobs" in yaml.safe_load(text)]
+    assert len(parts) >= 2
+    for number, text in enumerate(parts):
+        (tmp_path / f"workflow{number}.yml").write_text(f"on: push\n{text}", encoding="utf-8")
+    checked = ("check_jsonschema", "--builtin-schema", "vendor.github-workflows")
+    output(*checked, *map(str, sorted(tmp_path.iterdir())))
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["inputs"]
+    steps = [s for text in parts for j in yaml.safe_load(text)["jobs"].values() for s in j["steps"]]
+    given = [set(step["with"]) for step in steps if "goldtrace@" in step.get("uses", "")]
+    assert given
+    assert set().union(*given) <= set(inputs)
 
 
-def test_every_option_of_the_plugin_is_in_the_reference() -> None:
-    page = (REFERENCE / "pytest.md").read_text(encoding="utf-8")
-    section = page.partition("## Options")[2].partition("##")[0]
-    documented = set(re.findall(r"^\| `(--golden[a-z-]*)", section, re.MULTILINE))
-    shown = output("pytest", "--help")
-    assert documented == set(re.findall(r"^ +(--golden[a-z-]*)", shown, re.MULTILINE))
+def test_what_the_reference_takes_from_the_code_is_up_to_date() -> None:
+    marked = [page for page in PAGES if reference.PLACE.search(page.read_text(encoding="utf-8"))]
+    assert len(marked) >= 6
+    for page in marked:
+        text = page.read_text(encoding="utf-8")
+        assert text == reference.up_to_date(text), f"{page.name} is stale: make reference"
+
+
+def test_the_functions_in_the_reference_have_the_parameters_that_they_say() -> None:
+    text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)\((.*?)\)` \|", text, re.MULTILINE)
+    assert {"watch", "step", "metric", "seed_everything", "deterministic"} <= dict(rows).keys()
+    for name, written in rows:
+        function = getattr(goldtrace, name, None) or getattr(goldtrace.GoldenRun, name)
+        parameters = {
+            STARS.get(p.kind, "") + p.name: p.default
+            for p in inspect.signature(function).parameters.values()
+            if p.name != "self"
+        }
+        given = dict(re.findall(r"([*]*\w+)=?([^,]*)", written.replace("*, ", "")))
+        assert given.keys() == parameters.keys(), name
+        for parameter, default in given.items():
+            if default:
+                assert ast.literal_eval(default) == parameters[parameter], name
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The words of every command of goldtrace and pytest in blocks and in `code`."""
+    lines = re.findall(r"^(?:    |\$ )((?:goldtrace|pytest) .*)$", text, re.MULTILINE)
+    lines += [
+        line for lang, block in BLOCK.findall(text) if lang == "sh" for line in block.split("\n")
+    ]
+    lines += re.findall(r"`((?:goldtrace|pytest) [^`]*)`", text)
+    for line in lines:
+        plain = line.partition("  #")[0].replace("…", "")
+        for part in re.split(r"&&|\||;", plain):
+            words = re.findall(r"'[^']*'|\"[^\"]*\"|\S+", part)
+            if len(words) > 1 and words[0] in ("goldtrace", "pytest"):
+                yield words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_and_option_in_a_page_exists(page: Path) -> None:
+    for words in commands_in(page.read_text(encoding="utf-8")):
+        given = {
+            word.partition("=")[0] for word in words if OPTION.fullmatch(word.partition("=")[0])
+        }
+        if words[0] == "pytest":
+            assert {o for o in given if o.startswith("--golden")} <= PYTEST_OPTIONS, words
+        elif re.fullmatch(r"[a-z]+", words[1]):
+            assert words[1] in COMMANDS, words
+            known = {o for a in COMMANDS[words[1]]._actions for o in a.option_strings}
+            assert given <= known, words
+
+
+def test_an_option_that_does_not_exist_would_be_seen() -> None:
+    page = (
+        "Say `goldtrace check --no-such`, or\n\n    pytest golden --golden-no-such=3  # comment\n"
+    )
+    found = list(commands_in(page))
+    assert found == [
+        ["pytest", "golden", "--golden-no-such=3"],
+        ["goldtrace", "check", "--no-such"],
+    ]
+    assert "--golden-no-such" not in PYTEST_OPTIONS
+    assert "--golden-update" in PYTEST_OPTIONS
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    docs = ROOT / "docs"
+    first, *rooms = nav.navigation(docs)
+    listed = [path for room in rooms for pages in room.values() for path in pages]
+    assert first == {"Home": "index.md"}
+    assert sorted([*listed, "index.md"]) == sorted(
+        page.relative_to(docs).as_posix() for page in docs.rglob("*.md")
+    )
+
+
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
+    tmp_path: Path,
+) -> None:
+    site = tmp_path / "site"
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    pages = {path.relative_to(site).with_suffix(".md") for path in site.rglob("*.html")}
+    written = {page.relative_to(ROOT / "docs") for page in PAGES if ROOT / "docs" in page.parents}
+    assert written <= pages
+    for path in [*site.rglob("*.html"), *site.rglob("*.css")]:
+        loaded = re.findall(
+            r"<(?:script|img|iframe)[^>]* src=.?(?:https?:)?//[^ >]*"
+            r"|<link(?![^>]*rel=.?canonical)[^>]* href=.?(?:https?:)?//[^ >]*"
+            r"|(?:@import|url\()[^;)]*https?://[^;)]*",
+            path.read_text(encoding="utf-8"),
+        )
+        assert loaded == [], path.name
 
 
 def test_every_make_target_in_the_pages_exists() -> None:

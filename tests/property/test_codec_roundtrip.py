@@ -108,6 +108,8 @@ headers = st.builds(
     data=maps(maps(digests)),
     revision=st.none()
     | st.builds(Revision, commit=digests, dirty=st.booleans(), diff=st.none() | digests),
+    canaries=maps(texts),
+    loaders=st.lists(texts, max_size=2).map(tuple),
 )
 
 # Few names, so that values stay, change, go and come back from one line to the next.

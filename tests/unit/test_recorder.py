@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from goldtrace.errors import RecordingError
 from goldtrace.model.environment import Environment
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.spec import RunSpec
+from goldtrace.model.tape import Phase
 from goldtrace.model.trace import INITIAL_STEP, Header
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
+from goldtrace.recording.digest import digest_tensor
 from goldtrace.recording.recorder import GoldenRun
+from goldtrace.recording.tape import Tape
 
 SPEC = RunSpec(name="a-run", entry="package.module:train")
 HEADER = Header(
@@ -121,6 +125,12 @@ def test_watching_something_else_is_an_error(run, model):
         run.watch(model=model.parameters())
     with pytest.raises(RecordingError, match=r"watch\(optimizer=…\)"):
         run.watch(model=model, optimizer=model)
+
+
+def test_watching_a_lazy_model_says_to_run_it_first(run):
+    with pytest.raises(RecordingError, match="weight has no values") as caught:
+        run.watch(model=nn.LazyLinear(2))
+    assert "forward pass" in str(caught.value.hint)
 
 
 def test_watching_twice_or_late_is_an_error(run, model):
@@ -284,3 +294,91 @@ def test_a_batch_of_something_else_is_an_error_that_names_its_place():
     with pytest.raises(RecordingError, match=r"batch\[1\]\['x'\] can't be digested") as caught:
         digest_batch((1, {"x": object()}), where="a-run, step 3")
     assert "builtins.object" in str(caught.value)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_gradients_that_a_closure_computes_within_the_optimizers_step_are_recorded(
+    run, model, by_name
+):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    batch = torch.randn(4, 5)
+    seen = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = cross_entropy(model(batch), torch.tensor([0, 1, 0, 1]))
+        loss.backward()
+        seen.append({n: digest_tensor(n, p.grad) for n, p in model.named_parameters()})
+        return loss
+
+    for _ in range(2):
+        loss = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
+        run.step(loss=loss)
+    trace = run.finish()
+    assert trace.steps[1].tensors[Rung.GRADIENTS] == seen[0]
+    assert trace.steps[2].tensors[Rung.GRADIENTS] == seen[1]
+    assert trace.steps[1].grad_norm is not None
+
+
+def test_of_several_evaluations_of_a_closure_the_last_is_recorded(run, model):
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3)
+    run.watch(model=model, optimizer=optimizer)
+    batch, labels = torch.randn(4, 5), torch.tensor([0, 1, 0, 1])
+    seen = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = cross_entropy(model(batch), labels)
+        loss.backward()
+        seen.append({n: digest_tensor(n, p.grad) for n, p in model.named_parameters()})
+        return loss
+
+    run.step(loss=optimizer.step(closure))
+    assert len(seen) > 1
+    assert run.finish().steps[1].tensors[Rung.GRADIENTS] == seen[-1]
+
+
+def test_the_optimizer_in_a_shell_without_hooks_is_the_one_that_is_watched(run, model):
+    class Shell(torch.optim.Optimizer):
+        """As accelerate's: an optimizer by name that was never initialised as one."""
+
+        def __init__(self, optimizer):
+            self.optimizer = optimizer
+
+        def step(self, closure=None):
+            return self.optimizer.step(closure)
+
+        def zero_grad(self):
+            self.optimizer.zero_grad()
+
+    shell = Shell(torch.optim.SGD(model.parameters(), lr=0.1))
+    run.watch(model=model, optimizer=shell)
+    run.step(loss=train_a_step(model, shell))
+    record = run.finish().steps[1]
+    assert record.tensors[Rung.GRADIENTS]
+    assert "group0.lr" in record.hyperparameters
+
+
+def test_operators_of_a_closure_are_no_optimizers(model):
+    taped = GoldenRun(
+        name=SPEC.name,
+        seed=0,
+        device="cpu",
+        config={},
+        header=lambda data: replace(HEADER, data=data),
+        tape=Tape((0,), root=Path(__file__).parents[2]),
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    taped.watch(model=model, optimizer=optimizer)
+
+    def closure():
+        loss = cross_entropy(model(torch.ones(4, 5)), torch.tensor([0, 1, 0, 1]))
+        loss.backward()
+        return loss
+
+    taped.step(loss=optimizer.step(closure))
+    phases = {call.op: call.phase for call in taped.finish().tape[0].calls}
+    assert phases["aten::native_batch_norm"] is Phase.FORWARD
+    assert phases["aten::native_batch_norm_backward"] is Phase.BACKWARD
+    assert phases["aten::add_.Tensor"] is Phase.OPTIMIZER

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from goldtrace.errors import RunError
-from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
+from goldtrace.model.checklist import no, not_applicable, yes
+from goldtrace.model.verdict import (
+    Change,
+    Comparison,
+    Divergence,
+    Proposal,
+    Rung,
+    RunResult,
+    Verdict,
+)
 from goldtrace.report import dump_document, to_document
 
 if TYPE_CHECKING:
@@ -38,6 +47,7 @@ RESULTS = [
         comparison=DRIFT,
         hint="goldtrace explain transformer",
         seconds=1.5,
+        origin="training:train",
     ),
     RunResult(
         name="t",
@@ -49,6 +59,25 @@ RESULTS = [
     RunResult(name="t", device="cuda", skipped="no GPU here"),
     RunResult(name="t", device="cpu", error=RunError("it raised", where="m:f", traceback="Trace…")),
     RunResult(name="t", device="cpu", error=ValueError("odd"), seconds=math.nan),
+    RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.MISSING,
+        proposal=Proposal(folder="candidates/t/cpu-portable"),
+        checklist=(
+            yes("lock", "lock file in force", HOSTILE),
+            no("data", HOSTILE, "nothing", HOSTILE),
+            not_applicable("cudnn", "cuDNN settings", "on the CPU"),
+        ),
+    ),
+    RunResult(
+        name="t",
+        device="cpu",
+        platform="cpu-portable",
+        verdict=Verdict.DRIFT,
+        proposal=Proposal(why_not=HOSTILE),
+    ),
     RunResult(
         name=HOSTILE,
         device=HOSTILE,
@@ -81,7 +110,10 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "name": "transformer",
         "device": "cpu",
         "platform": "cpu-portable",
+        "origin": "training:train",
+        "line": None,
         "verdict": "drift",
+        "headline": "drift from step 3: group0.lr 0.1 → 0.1001",
         "exact": False,
         "passed": False,
         "equivalent_ulp": None,
@@ -96,6 +128,7 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "diagnosis": None,
         "environment_changes": [{"what": "torch", "golden": "2.14.1", "now": "2.15.0"}],
         "steps_compared": 40,
+        "course": None,
         "divergences": [
             {
                 "step": 3,
@@ -112,6 +145,9 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "error": None,
         "skipped": None,
         "hint": "goldtrace explain transformer",
+        "next": "goldtrace explain transformer",
+        "candidate": None,
+        "checklist": [],
         "seconds": 1.5,
     }
 

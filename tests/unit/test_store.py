@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import golden_samples as samples
@@ -37,15 +38,16 @@ def content(place: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in place.iterdir()}
 
 
-def test_what_is_recorded_is_loaded(store: GoldenStore) -> None:
+def test_what_is_recorded_is_loaded(store: GoldenStore, place: Path) -> None:
     trace = samples.trace()
     plan = samples.record(store, trace)
     digest = trace_digest(encode_trace(trace))
     assert plan.action is PlanAction.CREATED
+    sealed_by = sealed.sha256(content(place)["certificate.json"])
     assert store.load(RUN, PLATFORM) == Golden(
         trace=trace,
         certificate=Certificate(processes=2, digest=digest),
-        ledger=(dataclasses.replace(samples.entry(), golden=digest),),
+        ledger=(dataclasses.replace(samples.entry(), golden=digest, certificate=sealed_by),),
     )
 
 
@@ -75,6 +77,41 @@ def test_a_changed_golden_is_replaced_and_the_ledger_grows(store: GoldenStore, p
     assert [entry.name for entry in place.parent.iterdir()] == [PLATFORM]
 
 
+def test_a_ledger_of_the_older_format_is_read_and_grows(store: GoldenStore, place: Path) -> None:
+    samples.record(store, samples.taped())
+    ledger = place / "ledger.jsonl"
+    line = json.loads(ledger.read_bytes())
+    for key in ("certificate", "digest"):
+        del line[key]
+    older = sealed.to_line(sealed.seal({**line, "schema": 1}))
+    ledger.write_bytes(older)
+    golden = store.load(RUN, PLATFORM)
+    assert golden is not None
+    assert golden.ledger[-1].certificate is None
+    assert samples.plan(store, samples.taped()).action is PlanAction.UNCHANGED
+    samples.record(store, samples.taped(losses=OTHER_LOSSES))
+    assert ledger.read_bytes().startswith(older)
+    again = store.load(RUN, PLATFORM)
+    assert again is not None
+    assert [entry.certificate is None for entry in again.ledger] == [True, False]
+
+
+def test_a_calibration_that_the_ledger_does_not_know_is_refused(
+    store: GoldenStore, place: Path
+) -> None:
+    samples.record(store, samples.taped())
+    forged = place / "calibration.json"
+    document = json.loads(forged.read_bytes())
+    del document["digest"]
+    forged.write_bytes(sealed.to_page(sealed.seal({**document, "horizons": {"loss": 1}})))
+    certificate = json.loads((place / "certificate.json").read_bytes())
+    del certificate["digest"]
+    certificate["calibration"] = sealed.sha256(forged.read_bytes())
+    (place / "certificate.json").write_bytes(sealed.to_page(sealed.seal(certificate)))
+    with pytest.raises(GoldenError, match="the certificate is another one"):
+        store.load(RUN, PLATFORM)
+
+
 def test_recording_the_same_again_leaves_every_byte(store: GoldenStore, place: Path) -> None:
     samples.record(store, samples.trace())
     before, inode = content(place), place.stat().st_ino
@@ -96,6 +133,12 @@ def test_another_commit_alone_does_not_change_a_golden(store: GoldenStore) -> No
     samples.record(store, samples.trace())
     revision = Revision(commit="f" * 40, dirty=False)
     assert samples.plan(store, samples.trace(revision=revision)).action is PlanAction.UNCHANGED
+
+
+def test_another_temperature_alone_does_not_change_a_golden(store: GoldenStore) -> None:
+    samples.record(store, samples.trace())
+    warmer = samples.trace(conditions={"start": {"temperature": "61 C"}})
+    assert samples.plan(store, warmer).action is PlanAction.UNCHANGED
 
 
 @pytest.mark.parametrize(("before", "now", "action"), [(2, 3, "REPLACED"), (3, 2, "UNCHANGED")])
@@ -260,8 +303,8 @@ def test_a_damaged_ledger_is_not_thrown_away(store: GoldenStore, place: Path) ->
 @pytest.mark.parametrize("name", ["certificate.json", "ledger.jsonl", "header.json"])
 def test_a_newer_file_says_to_upgrade(store: GoldenStore, place: Path, name: str) -> None:
     samples.record(store, samples.trace())
-    text = (place / name).read_text().replace('"schema": 1', '"schema": 2')
-    (place / name).write_text(text.replace('"schema":1', '"schema":2'))
+    text = (place / name).read_text().replace('"schema": 1', '"schema": 99')
+    (place / name).write_text(re.sub('"schema":[12]', '"schema":99', text))
     with pytest.raises(GoldenError, match="newer goldtrace") as caught:
         store.load(RUN, PLATFORM)
     assert "upgrade" in (caught.value.hint or "")

@@ -8,17 +8,30 @@ import sys
 from typing import TYPE_CHECKING
 
 from goldtrace import __version__
-from goldtrace.cli import bisect, check, data, diff, doctor, explain, record, try_
+from goldtrace.cli import (
+    accept,
+    bisect,
+    check,
+    data,
+    diff,
+    doctor,
+    explain,
+    init,
+    ledger,
+    record,
+    report,
+    try_,
+)
 from goldtrace.errors import ExitCode, GoldtraceError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (check, record, try_, bisect, diff, explain, doctor, data)
+_COMMANDS = (check, record, accept, ledger, try_, bisect, diff, explain, report, doctor, data, init)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status, an ``ExitCode``."""
+def command_line() -> argparse.ArgumentParser:
+    """The parser of every subcommand and option."""
     parser = argparse.ArgumentParser(
         prog="goldtrace",
         description="Golden training runs: check, record and compare them.",
@@ -29,7 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_to(commands)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status, an ``ExitCode``."""
+    arguments = command_line().parse_args(argv)
     try:
         return int(arguments.run(arguments))
     except GoldtraceError as error:
@@ -38,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"goldtrace: {error}\n")
         return int(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("goldtrace: interrupted; no golden was changed\n")
+        sys.stderr.write(
+            "goldtrace: interrupted; no golden was changed but those reported as written\n"
+        )
         return 130
     except BrokenPipeError:
         # The reader of a pipe has seen enough; Python would complain again while it exits.

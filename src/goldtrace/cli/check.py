@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import os
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
+from goldtrace.cli.progress import announce, counting, watching
 from goldtrace.errors import ExitCode, UsageError
 from goldtrace.model.verdict import Verdict
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from goldtrace.model.spec import RunSpec
     from goldtrace.model.verdict import RunResult
+    from goldtrace.store.golden import GoldenStore
 
 
 def add_to(commands: Any) -> None:
@@ -23,10 +29,17 @@ def add_to(commands: Any) -> None:
         help="train the declared runs and compare them with their goldens",
         description="Train each declared run in a fresh pinned process and hold its trace against "
         "the stored golden: what `pytest golden` does, without pytest.",
-        epilog="example: goldtrace check transformer --jobs 2 --json report.json",
+        epilog="example: goldtrace check transformer --jobs 2 --report golden-report",
     )
     options.add_runs(parser)
     options.add_json(parser)
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-q", "--quiet", action="store_true", help="say a line for each run that failed, no more"
+    )
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="list every difference of a run that failed"
+    )
     parser.add_argument(
         "--jobs",
         type=options.at_least(1),
@@ -42,33 +55,122 @@ def add_to(commands: Any) -> None:
         action="store_true",
         help="where this platform has no golden, take the calibrated one of another platform",
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write report.html, report.md, report.json, GitLab's files and the traces there, "
+        "and candidate goldens of failing runs",
+    )
+    parser.add_argument(
+        "--no-candidates",
+        action="store_false",
+        dest="candidates",
+        help="store no candidate goldens: each takes one more training, and those of a calibration",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Check, show, and answer with the exit status of the worst result."""
+    from goldtrace.report.ci import publish
     from goldtrace.report.document import to_document
-    from goldtrace.report.terminal import render_failure, render_table
+    from goldtrace.report.folder import write_report
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import check, select
 
     if arguments.nearest and arguments.strict:
         raise UsageError("--strict allows no other platform's golden", found="--nearest")
     runs = select(arguments.golden_dir, arguments.runs, arguments.device)
-    results = check(
-        runs,
-        store=GoldenStore(arguments.golden_dir),
-        root=options.root_of(arguments.golden_dir),
-        jobs=arguments.jobs,
-        nearest=arguments.nearest,
-        progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
-    )
-    for result in results:
-        if not result.passed and result.skipped is None:
-            print(render_failure(result), end="\n\n")
-    print(render_table(results))
-    options.write_json(arguments.json, to_document(results))
+    store, root = GoldenStore(arguments.golden_dir), options.root_of(arguments.golden_dir)
+    with watching(store) if not arguments.quiet else nullcontext() as watch:
+        results = check(
+            runs,
+            store=store,
+            root=root,
+            jobs=arguments.jobs,
+            nearest=arguments.nearest,
+            report=arguments.report,
+            progress=announce if not arguments.quiet else lambda _: None,
+            watch=watch or (lambda *_: nullcontext()),
+        )
+    show(results, quiet=arguments.quiet, verbose=arguments.verbose)
+    if arguments.report is not None:
+        # Before the candidates, so that the verdicts are there whatever ends their training.
+        write_report(arguments.report, to_document(results), root=root)
+        results = _with_candidates(runs, results, store, arguments)
+    document = to_document(results)
+    options.write_json(arguments.json, document)
+    if arguments.report is not None:
+        write_report(arguments.report, document, root=root)
+    for line in publish(document, root=root, variables=os.environ):
+        print(line)
     return exit_code(results, strict=arguments.strict)
+
+
+def show(results: Sequence[RunResult], *, quiet: bool, verbose: bool) -> None:
+    """The failures, each as long as is wanted, and the table of all runs."""
+    from goldtrace.report.terminal import (
+        headline,
+        render_comparison,
+        render_failure,
+        render_table,
+    )
+
+    for result in results:
+        if result.passed or result.skipped is not None:
+            continue
+        if quiet:
+            print(headline(result))
+            continue
+        print(render_failure(result), end="\n\n")
+        if verbose and result.comparison is not None and result.comparison.divergences:
+            print(render_comparison(result), end="\n\n")
+    if not quiet:
+        print(render_table(results))
+
+
+def _with_candidates(
+    runs: Sequence[tuple[RunSpec, str]],
+    results: Sequence[RunResult],
+    store: GoldenStore,
+    arguments: argparse.Namespace,
+) -> list[RunResult]:
+    """Propose a golden for each run that failed, and say so; the results name what was stored."""
+    from goldtrace.model.codec import decode_trace, read_files
+    from goldtrace.proposing import (
+        clear_candidates,
+        describe_proposal,
+        deserves_candidate,
+        propose_declared,
+    )
+    from goldtrace.report.document import to_document
+    from goldtrace.workflow import trace_folder
+
+    report = arguments.report
+    proposals = {}
+    for spec, device in runs if arguments.candidates else ():
+        [result] = [each for each in results if (each.name, each.device) == (spec.name, device)]
+        folder = trace_folder(report, spec.name, device)
+        if not deserves_candidate(result):
+            continue
+        with counting(f"the candidate of {spec.name} on {device}") as counted:
+            proposals[spec.name, device] = propose_declared(
+                spec,
+                result,
+                decode_trace(read_files(folder)),
+                store=store,
+                root=options.root_of(arguments.golden_dir),
+                report=report,
+                progress=announce,
+                counted=counted,
+            )
+    done = [replace(each, proposal=proposals.get((each.name, each.device))) for each in results]
+    clear_candidates(report, to_document(done)["runs"])
+    for each in done:
+        if each.proposal is not None:
+            print(describe_proposal(each.name, each.device, each.proposal, report))
+    return done
 
 
 def exit_code(results: Iterable[RunResult], *, strict: bool) -> ExitCode:

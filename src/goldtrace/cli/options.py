@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from goldtrace.environment.ci import in_ci
 from goldtrace.errors import UsageError
 
 DEVICES = ("cpu", "cuda")
@@ -96,6 +97,29 @@ def write_text(path: Path, text: str) -> None:
         raise UsageError(
             "the answer can't be written", where=str(path), found=error.strerror
         ) from error
+
+
+def add_in_ci(parser: argparse.ArgumentParser) -> None:
+    """The word without which no command writes goldens under CI."""
+    parser.add_argument(
+        "--in-ci", action="store_true", help="allow writing although CI is set in the environment"
+    )
+
+
+def require_writing_goldens(arguments: argparse.Namespace, command: str) -> None:
+    """Refuse to write goldens without a reason, or under CI without being told to.
+
+    Raises:
+        UsageError: there is no reason, or this is a CI job.
+    """
+    if not arguments.reason.strip():
+        raise UsageError("an empty reason", expected="--reason 'why the golden moves'")
+    if in_ci() and not (arguments.in_ci or arguments.dry_run):
+        raise UsageError(
+            "goldens aren't written under CI",
+            expected="CI unset in the environment, or --in-ci",
+            hint=f"goldtrace {command} … --in-ci",
+        )
 
 
 def root_of(golden_dir: Path) -> Path:

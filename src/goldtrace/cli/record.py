@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,12 @@ from goldtrace.errors import (
     DataUnavailableError,
     DeviceUnavailableError,
     ExitCode,
-    UsageError,
 )
 
 if TYPE_CHECKING:
     import argparse
 
-if TYPE_CHECKING:
-    from goldtrace.accepting import Recorded
+    from goldtrace.certifying import Recorded
     from goldtrace.model.spec import RunSpec
     from goldtrace.store.golden import GoldenStore
 
@@ -57,9 +54,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="train and show the plan, write nothing"
     )
-    parser.add_argument(
-        "--in-ci", action="store_true", help="allow writing although CI is set in the environment"
-    )
+    options.add_in_ci(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,20 +63,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     4 when a run was left out because its data or device is absent.
     """
-    from goldtrace.accepting import describe_calibration
     from goldtrace.calibrating import advice
+    from goldtrace.certifying import describe_calibration, describe_recorded
     from goldtrace.determinism import unportable
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import select
 
-    if not arguments.reason.strip():
-        raise UsageError("an empty reason", expected="--reason 'why the golden moves'")
-    if in_ci() and not (arguments.in_ci or arguments.dry_run):
-        raise UsageError(
-            "goldens aren't written under CI",
-            expected="CI unset in the environment, or --in-ci",
-            hint="goldtrace record … --in-ci",
-        )
+    options.require_writing_goldens(arguments, "record")
     store = GoldenStore(arguments.golden_dir)
     rows, status = [], ExitCode.PASS
     for spec, device in select(arguments.golden_dir, arguments.runs, arguments.device):
@@ -92,11 +80,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             print(f"{spec.name}  {device}  skipped: {error}")
             status = ExitCode.INCONCLUSIVE
             continue
-        would = "would be " if arguments.dry_run and recorded.action.value != "unchanged" else ""
-        print(
-            f"{recorded.name}  {recorded.platform}  {would}{recorded.action.value}  "
-            f"({recorded.processes} processes agree)  {recorded.moved}"
-        )
+        print(describe_recorded(recorded, dry_run=arguments.dry_run))
         print(f"  {describe_calibration(recorded)}")
         if recorded.trace.header.unportable:
             told = unportable.warning(recorded.trace.header.unportable)
@@ -129,7 +113,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _record(
     spec: RunSpec, device: str, store: GoldenStore, arguments: argparse.Namespace
 ) -> Recorded:
-    from goldtrace.accepting import calibrate_only, record
+    from goldtrace.certifying import calibrate_only, record
     from goldtrace.cli.progress import announce, counting
 
     common: dict[str, Any] = {
@@ -150,8 +134,3 @@ def _record(
             counted=counted,
             **common,
         )
-
-
-def in_ci() -> bool:
-    """Whether the environment says that this is a CI job."""
-    return os.environ.get("CI", "").lower() not in ("", "0", "false")

@@ -14,7 +14,7 @@ from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace
@@ -61,18 +61,23 @@ def measure(golden: Trace, perturbed: Sequence[tuple[Noise, Trace]]) -> Calibrat
 
 def _check_start(golden: Trace, trace: Trace, noise: Noise) -> None:
     """The noise comes after the initial record, which must therefore be the golden's."""
-    starts = [
-        next((step.ladder for step in each.steps if step.number == INITIAL_STEP), None)
+    began, begins = (
+        next((step.ladder for step in each.steps if step.number == INITIAL_STEP), {})
         for each in (golden, trace)
-    ]
-    if starts[0] is None or starts[0] != starts[1]:
+    )
+    if not began or began != begins:
         raise NotRepeatableError(
             "a run with noise did not begin where the golden began: nothing was calibrated",
             where=f"{golden.header.run} on {golden.header.device}, noise of {noise}",
             expected="the golden's initial weights and random streams",
-            found="no golden_run.watch(…)" if starts[0] is None else "others",
+            found=_difference(began, begins) if began else "no golden_run.watch(…)",
             hint="does the code keep a model or a generator from an earlier run in its process?",
         )
+
+
+def _difference(golden: Mapping[Rung, str], now: Mapping[Rung, str]) -> str:
+    rungs = [rung for rung in Rung if golden.get(rung) != now.get(rung)]
+    return "other " + ", ".join(rung.value for rung in rungs)
 
 
 def _scalars(
@@ -95,10 +100,11 @@ def _scalars(
                 for runs in measured
             )
             responses[name][number] = Response(small, large)
-        horizons[name] = _last_kept(
+        known = _last_kept(
             (number, _is_kept(responses[name][number], LOST_SCALAR * steps[number].moved))
             for number in numbers
         )
+        horizons[name] = _until(known, numbers, golden)
     return responses, horizons
 
 
@@ -148,9 +154,9 @@ def _tensors(
     return responses, horizons
 
 
-def _until(known: int, sketched: Sequence[int], golden: Trace) -> int:
-    """Tensors that are not lost in noise at the last sketch are taken to stay so to the end."""
-    return golden.steps[-1].number if known == sketched[-1] else known
+def _until(known: int, recorded: Sequence[int], golden: Trace) -> int:
+    """What is not lost in noise where it was last recorded is taken to stay so to the end."""
+    return golden.steps[-1].number if known == recorded[-1] else known
 
 
 def _last_kept(steps: Iterable[tuple[int, bool]]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from goldtrace.determinism.context import InForce, deterministic, pinned
+from goldtrace.determinism.importing import imports_draw_nothing
 from goldtrace.determinism.profiles import PROFILES, Pin, PinKind, Profile, profile_for
+from goldtrace.determinism.refusal import explained_refusal
 from goldtrace.determinism.seeding import (
     generator,
     register_generator,
@@ -20,7 +22,9 @@ __all__ = [
     "PinKind",
     "Profile",
     "deterministic",
+    "explained_refusal",
     "generator",
+    "imports_draw_nothing",
     "pinned",
     "profile_for",
     "register_generator",

@@ -78,18 +78,22 @@ def _put_algorithms(torch: Any, value: str) -> Restore:
     return lambda: torch.set_deterministic_debug_mode(before)
 
 
-def _read_cudnn_attention(torch: Any) -> str:
-    cuda = torch.backends.cuda
-    return str(cuda.cudnn_sdp_enabled()) if hasattr(cuda, "cudnn_sdp_enabled") else "False"
+def _attention(backend: str) -> Switch:
+    """One implementation of attention on the GPU; one that this torch lacks counts as off."""
 
+    def read(torch: Any) -> str:
+        enabled = getattr(torch.backends.cuda, f"{backend}_sdp_enabled", None)
+        return "False" if enabled is None else str(enabled())
 
-def _put_cudnn_attention(torch: Any, value: str) -> Restore:
-    cuda = torch.backends.cuda
-    if not hasattr(cuda, "enable_cudnn_sdp"):
-        return _nothing
-    before = cuda.cudnn_sdp_enabled()
-    cuda.enable_cudnn_sdp(value == "True")
-    return lambda: cuda.enable_cudnn_sdp(before)
+    def put(torch: Any, value: str) -> Restore:
+        enable = getattr(torch.backends.cuda, f"enable_{backend}_sdp", None)
+        if enable is None:
+            return _nothing
+        before = read(torch) == "True"
+        enable(value == "True")
+        return lambda: enable(before)
+
+    return Switch(read, put)
 
 
 def _override(override: Override, ours: str, theirs: str) -> Switch:
@@ -146,7 +150,9 @@ SWITCHES = {
     "torch.backends.cuda.matmul.allow_fp16_accumulation": _attribute(
         "backends.cuda.matmul.allow_fp16_accumulation"
     ),
-    "torch.backends.cuda.cudnn_sdp_enabled": Switch(_read_cudnn_attention, _put_cudnn_attention),
+    "torch.backends.cuda.cudnn_sdp_enabled": _attention("cudnn"),
+    "torch.backends.cuda.flash_sdp_enabled": _attention("flash"),
+    "torch.backends.cuda.mem_efficient_sdp_enabled": _attention("mem_efficient"),
     "torch.sqrt": _override(SQUARE_ROOT, "correctly rounded", "the vector library's"),
     "torch.mm": _override(PRODUCTS, "numpy", "torch's own"),
     "goldtrace.universal": Switch(_read_universal, _put_universal),

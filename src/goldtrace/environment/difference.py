@@ -42,18 +42,23 @@ def _changes(golden: Header, now: Header) -> Iterator[Change]:
     packages = sorted(
         _compared("", old.packages, new.packages), key=lambda change: suspicion(change.what)
     )
-    computing = [change for change in packages if _computes(change.what)]
+    computing = [change for change in packages if computes(change.what)]
     yield from computing
     yield from _compared("setting ", _flat(golden.settings), _flat(now.settings))
     yield from _compared("data ", _flat(golden.data), _flat(now.data))
     yield from _compared("seed ", _flat(golden.seeds), _flat(now.seeds))
+    if golden.loaders and now.loaders and golden.loaders != now.loaders:
+        # Goldens of an older goldtrace have none.
+        yield Change(
+            what="data loaders", golden="; ".join(golden.loaders), now="; ".join(now.loaders)
+        )
     yield from _compared("pin ", golden.pins, now.pins)
     if golden.canaries and now.canaries:
         yield from _compared("canary ", golden.canaries, now.canaries)
     yield from _compared("library ", old.libraries, new.libraries)
     yield from _compared("accelerator ", old.accelerator, new.accelerator)
     yield from _compared("system ", old.system, new.system)
-    yield from (change for change in packages if not _computes(change.what))
+    yield from (change for change in packages if not computes(change.what))
     if golden.revision != now.revision:
         yield Change(what="code", golden=_code(golden), now=_code(now))
 
@@ -65,7 +70,8 @@ def _compared(prefix: str, golden: Mapping[str, str], now: Mapping[str, str]) ->
             yield Change(what=prefix + name, golden=before, now=after)
 
 
-def _computes(package: str) -> bool:
+def computes(package: str) -> bool:
+    """Whether a package takes part in a training's numbers."""
     if package in COMPUTING_PACKAGES:
         return True
     return package.startswith(_COMPUTING_PREFIXES) and package != "nvidia-ml-py"
@@ -75,7 +81,7 @@ def suspicion(package: str) -> tuple[int, str]:
     """A sorting key: packages that take part in a training's numbers first, then by name."""
     if package in COMPUTING_PACKAGES:
         return COMPUTING_PACKAGES.index(package), package
-    return len(COMPUTING_PACKAGES) + (not _computes(package)), package
+    return len(COMPUTING_PACKAGES) + (not computes(package)), package
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -6,20 +6,26 @@ import contextlib
 import hashlib
 import os
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from goldtrace.environment.accelerator import describe_accelerator
 from goldtrace.environment.packages import installed_packages, numerical_libraries
 from goldtrace.model.environment import Environment
 from goldtrace.model.machine import ISA_FLAGS, processor
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 LOCK_FILES = ("requirements.lock", "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock")
 """The lock files that are looked for in a project's root, in this order."""
 
 _GIB = 1024**3
+
+_CONTAINER_FILES = {"docker": ".dockerenv", "podman": "run/.containerenv"}
+_CONTAINER_VARIABLES = {
+    "APPTAINER_CONTAINER": "apptainer",
+    "SINGULARITY_CONTAINER": "apptainer",
+    "container": "",  # systemd's convention: the value is the engine
+    "KUBERNETES_SERVICE_HOST": "kubernetes",
+}
+_CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "libpod", "lxc")
 
 
 def probe_environment(device: str, *, root: Path) -> Environment:
@@ -29,7 +35,7 @@ def probe_environment(device: str, *, root: Path) -> Environment:
     processes on one machine give equal values: nothing in it changes with time or load.
     """
     return Environment(
-        system={**_system(), **_lock(root)},
+        system={**_system(), **_lock(root), **container()},
         packages=installed_packages(),
         libraries=numerical_libraries(),
         accelerator=describe_accelerator() if device == "cuda" else {},
@@ -68,6 +74,26 @@ def _memory() -> str:
     except (AttributeError, ValueError, OSError):
         return ""
     return f"{round(size / _GIB)} GiB"
+
+
+def container(root: Path = Path("/")) -> dict[str, str]:
+    """The kind of container that this process runs in, under ``container``; nothing outside.
+
+    What the engines leave behind: docker and podman a file, Kubernetes its service's address,
+    others the variable ``container`` (systemd's convention) or their name in the control group.
+    """
+    for name, file in _CONTAINER_FILES.items():
+        if (root / file).exists():
+            return {"container": name}
+    for variable, name in _CONTAINER_VARIABLES.items():
+        value = os.environ.get(variable)
+        if value:
+            return {"container": name or value}
+    with contextlib.suppress(OSError):
+        groups = (root / "proc/1/cgroup").read_text(encoding="utf-8", errors="replace")
+        found = next((name for name in _CONTAINER_GROUPS if name in groups), None)
+        return {"container": found} if found is not None else {}
+    return {}
 
 
 def _lock(root: Path) -> dict[str, str]:

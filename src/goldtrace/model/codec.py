@@ -78,6 +78,17 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
+def write_files(trace: Trace, folder: Path) -> None:
+    """Write the files of a trace into a folder, which is made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in encode_trace(trace).items():
+        (folder / name).write_bytes(content)
+
+
 def decode_trace(
     files: Mapping[str, bytes], *, migrations: Mapping[int, Migration] = MIGRATIONS
 ) -> Trace:

@@ -34,6 +34,16 @@ def encode_header(header: Header) -> dict[str, Any]:
     revision = header.revision
     return {
         **({"canaries": _encode_texts(header.canaries)} if header.canaries else {}),
+        **(
+            {
+                "conditions": {
+                    when: _encode_texts(c)
+                    for when, c in fields.sort_names(header.conditions).items()
+                }
+            }
+            if header.conditions
+            else {}
+        ),
         "data": {
             name: _encode_texts(files) for name, files in fields.sort_names(header.data).items()
         },
@@ -44,6 +54,9 @@ def encode_header(header: Header) -> dict[str, Any]:
             "packages": _encode_texts(header.environment.packages),
             "system": _encode_texts(header.environment.system),
         },
+        **(
+            {"loaders": [fields.checked(line) for line in header.loaders]} if header.loaders else {}
+        ),
         "origin": fields.checked(header.origin),
         "pins": _encode_texts(header.pins),
         "platform": fields.checked(header.platform),
@@ -90,8 +103,16 @@ def decode_header(document: Mapping[str, Any], *, where: str) -> Header:
         data=get("data", fields.mapping(_texts)),
         revision=get("revision", fields.optional(_decode_revision)),
         canaries=_texts(document.get("canaries", {}), "canaries", where),
+        conditions=fields.mapping(_texts)(document.get("conditions", {}), "conditions", where),
+        loaders=_decode_lines(document.get("loaders", []), "loaders", where),
         unportable=_names(document.get("unportable", []), "unportable", where),
     )
+
+
+def _decode_lines(value: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise wrong_type(key, "a list", value, where=where)
+    return tuple(fields.text(item, key, where) for item in value)
 
 
 def _encode_texts(mapping: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from goldtrace.model.checklist import Point
+    from goldtrace.model.course import Course
     from goldtrace.model.diagnosis import Diagnosis
 
 
@@ -115,11 +117,25 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What became of the candidate golden that a failing check owes its report.
+
+    ``folder`` is where it lies, relative to the report's directory and with ``/``; where there is
+    none, ``why_not`` says why.
+    """
+
+    folder: str | None = None
+    why_not: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """What became of one run on one device in one check.
 
     ``verdict`` is ``None`` when the run was skipped (``skipped`` says why) or could not be
-    judged (``error`` says why).
+    judged (``error`` says why). ``origin`` is the run's entry point or the test's node id.
+    ``proposal`` is ``None`` where no candidate was asked for; ``checklist`` is empty where there
+    was no trace.
     """
 
     name: str
@@ -133,6 +149,10 @@ class RunResult:
     hint: str | None = None
     seconds: float | None = None
     diagnosis: Diagnosis | None = None
+    course: Course | None = None
+    origin: str | None = None
+    proposal: Proposal | None = None
+    checklist: tuple[Point, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property

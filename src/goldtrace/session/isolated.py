@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from goldtrace.errors import GoldtraceError, RunnerDiedError
+from goldtrace.heartbeat import steps_done
 from goldtrace.isolation.chain import item_key, node_keys
 from goldtrace.isolation.coverage import collect_into_session, measurement
 from goldtrace.isolation.messages import Left, Run, Start
 from goldtrace.isolation.options import child_modules, child_options
 from goldtrace.isolation.parent import Child, ChildLeftError
+from goldtrace.session.candidates import announce, owes_candidate, propose_for_test
 from goldtrace.session.identity import GOLDEN, uses_golden_run
-from goldtrace.session.outcome import outcome_of
+from goldtrace.session.outcome import describe_in_junit, outcome_of
+from goldtrace.session.progress import shown
 from goldtrace.session.replay import Replay
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import Attempt, update
+from goldtrace.store.golden import GoldenStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -76,6 +80,13 @@ class IsolatedSession:
         hook, session = item.ihook, item.session
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         *reports, teardown = self._reports(item, golden, nextitem)
+        try:
+            self._propose(item, golden, [*reports, teardown])
+        except BaseException:
+            # The verdict is there, whatever ends the session before there is a candidate.
+            for report in (*reports, teardown):
+                hook.pytest_runtest_logreport(report=report)
+            raise
         for report in reports:
             hook.pytest_runtest_logreport(report=report)
         if session.shouldfail or session.shouldstop:
@@ -122,7 +133,26 @@ class IsolatedSession:
                     # In the second child, with every fixture anew.
                     perturbed=lambda noise: self._attempt(1, item, golden, None, None, noise=noise),
                 )
+        # What was written, or what went wrong in the child, is said by other reports than JUnit's.
+        for outcome in filter(None, map(outcome_of, first.reports)):
+            describe_in_junit(first.reports, outcome)
         return list(first.reports)
+
+    def _propose(
+        self, item: pytest.Item, golden: GoldenTest, reports: list[pytest.TestReport]
+    ) -> None:
+        """Store a candidate golden where nothing but its verdict has failed the test."""
+        folder = trace_folder(self._settings, golden.spec.name, golden.device or "")
+        if folder is None or not owes_candidate(reports, self._settings):
+            return
+        announce(self._config, f"{golden.spec.name} once more, for a candidate golden")
+        propose_for_test(
+            reports,
+            folder,
+            self._settings,
+            again=lambda: self._attempt(1, item, golden, None, None, judged=False),
+            perturbed=lambda noise: self._attempt(1, item, golden, None, None, noise=noise),
+        )
 
     def _attempt(
         self,
@@ -133,24 +163,30 @@ class IsolatedSession:
         folder: Path | None,
         *,
         noise: Noise | None = None,
+        judged: bool = True,
     ) -> Attempt:
         """Run the item once, in the first or the second child."""
         self._count += 1
         folder = folder or self._scratch / f"trace-{self._count}"
         replay = Replay(item)
+        beats = self._scratch / f"steps-{self._count}"
         request = Run(
             item=item_key(item),
             following=following,
             failures=item.session.testsfailed if place == 0 else 0,
             out=str(folder),
             noise=None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
+            progress=str(beats),
+            judged=judged,
         )
         key = (place, tuple(sorted(golden.environment().items())))
         child = self._children.get(key)
         if child is None:
             child = self._children[key] = self._start(key, item.session)
         try:
-            child.run(request, replay.take, where=item.nodeid)
+            with shown(self._config, self._length(golden)) as show:
+                look = None if show is None else lambda: show(steps_done(beats))
+                child.run(request, replay.take, where=item.nodeid, on_wait=look)
         except RunnerDiedError as error:
             del self._children[key]
             replay.fail(error)
@@ -178,6 +214,9 @@ class IsolatedSession:
             child.kill()
             replay.fail(RunnerDiedError(str(error), where=item.nodeid))
         return Attempt(reports=replay.reports, folder=folder)
+
+    def _length(self, golden: GoldenTest) -> int | None:
+        return GoldenStore(self._settings.golden_dir).step_count(golden.spec.name)
 
     def _start(self, key: _Key, session: pytest.Session) -> Child:
         config = self._config

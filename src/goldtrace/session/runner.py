@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from goldtrace.errors import PinError
-from goldtrace.isolation.role import NOISE, OUT, is_isolated
+from goldtrace.heartbeat import Heartbeat
+from goldtrace.isolation.role import JUDGED, NOISE, OUT, PROGRESS, is_isolated
+from goldtrace.model.codec import write_files
 from goldtrace.session.identity import GOLDEN
-from goldtrace.session.outcome import RESULT, express, leave
+from goldtrace.session.outcome import RESULT, express
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.store.golden import GoldenStore
 from goldtrace.workflow import judge, remember
@@ -59,6 +61,11 @@ class Runner:
         from goldtrace.recording import recording
 
         undo = item.stash[_UNDO] = ExitStack()
+        progress = None
+        if (beats := item.config.stash.get(PROGRESS, None)) is not None:
+            heartbeat = Heartbeat(Path(beats))
+            undo.callback(heartbeat.close)
+            progress = heartbeat.beat
         try:
             item.stash[_RUN] = undo.enter_context(
                 recording(
@@ -66,6 +73,7 @@ class Runner:
                     golden.device,
                     root=self._settings.root,
                     noise=item.config.stash.get(NOISE, None),
+                    progress=progress,
                 )
             )
         except PinError as error:
@@ -111,10 +119,10 @@ class Runner:
                 else trace_folder(self._settings, golden.spec.name, golden.device or "")
             )
             if folder is not None:
-                leave(trace, folder)
-            if item.config.stash.get(NOISE, None) is not None:
-                # Part of a calibration: what the test asserts, and what its golden says, must not
-                # count.
+                write_files(trace, folder)
+            stash = item.config.stash
+            if stash.get(NOISE, None) is not None or not stash.get(JUDGED, True):
+                # Part of a calibration or of a certificate: what the golden says must not count.
                 return outcome
             store = GoldenStore(self._settings.golden_dir)
             result = judge(golden.spec, trace, store, nearest=self._settings.nearest)

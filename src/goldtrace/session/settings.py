@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldtrace.workflow import UpdateMode
+from goldtrace.workflow import trace_folder as trace_folder_of
 
 DEVICES = ("cpu", "cuda")
 
@@ -34,6 +35,12 @@ class Settings:
     strict: bool
     calibrate: bool
     nearest: bool
+    candidates: bool
+
+    @property
+    def proposes(self) -> bool:
+        """Whether failing runs put candidate goldens into the report."""
+        return self.candidates and self.report is not None and self.update is UpdateMode.NONE
 
 
 _KEY = pytest.StashKey[Settings]()
@@ -52,7 +59,7 @@ def settings_of(config: pytest.Config) -> Settings:
 
 def trace_folder(settings: Settings, name: str, device: str) -> Path | None:
     """Where the trace of a run is kept for whoever reads the report."""
-    return settings.report / "traces" / name / device if settings.report is not None else None
+    return trace_folder_of(settings.report, name, device) if settings.report is not None else None
 
 
 def _read(config: pytest.Config) -> Settings:
@@ -69,6 +76,7 @@ def _read(config: pytest.Config) -> Settings:
         strict=option.golden_strict or config.getini("golden_strict"),
         calibrate=option.golden_calibrate,
         nearest=option.golden_nearest,
+        candidates=option.golden_candidates,
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from goldtrace.accepting import certify_and_store, describe_calibration
+from goldtrace.certifying import certify_and_store, describe_calibration
 from goldtrace.compare.measure import measure
 from goldtrace.compare.thresholds import NOISES
 from goldtrace.errors import GoldtraceError, NotRepeatableError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from goldtrace.accepting import Recorded
+    from goldtrace.certifying import Recorded
     from goldtrace.model.calibration import Calibration
     from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace
@@ -83,11 +83,16 @@ def update(
             reason=settings.reason,
             calibrate=calibrate if settings.calibrate else None,
         )
-        result = judge(golden.spec, traces[0], store)
+        result = replace(judge(golden.spec, traces[0], store), origin=golden.spec.entry)
     except GoldtraceError as error:
         report.outcome = "failed"
         report.longrepr = str(error)
-        failed = RunResult(name=golden.spec.name, device=golden.device or "", error=error)
+        failed = RunResult(
+            name=golden.spec.name,
+            device=golden.device or "",
+            error=error,
+            origin=golden.spec.entry,
+        )
         attach(report, Outcome.of(failed))
         return
     attach(report, Outcome.of(result, written=describe(recorded)))

@@ -71,7 +71,9 @@ def load_run(path: Path) -> RunSpec:
             expected='entry = "package.module:function"',
             found=", ".join(table) or "an empty file",
         )
-    values = {key: read(reader, (key,), table[key]) for key, read in KEYS.items() if key in table}
+    values = {
+        name: key.read(reader, (name,), table[name]) for name, key in KEYS.items() if name in table
+    }
     return RunSpec(name=name, kind=RunKind.DECLARED, **values)
 
 
@@ -84,7 +86,7 @@ def spec_of_test(name: str, entry: str, arguments: Mapping[str, Any], *, where: 
         SpecError: an argument that there is none of, or of another type; ``where`` names the test.
     """
     reader = SpecReader(lambda _key: where)
-    keys = {key: read for key, read in KEYS.items() if key != "entry"}
+    keys = {name: key.read for name, key in KEYS.items() if name != "entry"}
     reader.known((), arguments, keys)
     values = {
         key: keys[key](reader, (key,), list(value) if isinstance(value, tuple) else value)

@@ -62,7 +62,7 @@ def read(run: Path, platform: str, names: tuple[str, ...]) -> dict[str, bytes] |
             files = _read(run_fd, run / platform, names)
             if files is None:
                 # A writer may have moved it from one name to the other between two looks.
-                _lock(run_fd, fcntl.LOCK_SH)
+                lock(run_fd, fcntl.LOCK_SH)
                 files = _read(run_fd, run / platform, names)
             return files
         finally:
@@ -92,20 +92,50 @@ def replace(
             _sync_directory(run.parent)
         run_fd = os.open(run, _DIRECTORY)
         try:
-            _lock(run_fd, fcntl.LOCK_EX)
+            lock(run_fd, fcntl.LOCK_EX)
             _settle(run_fd, platform)
-            if fingerprint(_read(run_fd, target, names)) != expected:
-                raise StoreError(
-                    "the golden was changed by someone else in the meantime",
-                    where=str(target),
-                    hint="look at it, and record again",
-                )
+            _require_unchanged(run_fd, target, names, expected)
             _commit(run_fd, platform, files)
             with _explained(target, "the new golden is in place, but the old one is in its way"):
                 _settle(run_fd, platform)
                 os.fsync(run_fd)
         finally:
             os.close(run_fd)
+
+
+def remove(run: Path, platform: str, *, names: tuple[str, ...], expected: str) -> None:
+    """Remove the golden whose fingerprint is ``expected``, all or nothing; and an empty ``run``.
+
+    Raises:
+        StoreError: the directory cannot be changed, or holds something else than expected.
+    """
+    target = run / platform
+    with _explained(target, "the golden cannot be removed"):
+        run_fd = os.open(run, _DIRECTORY)
+        try:
+            lock(run_fd, fcntl.LOCK_EX)
+            _settle(run_fd, platform)
+            _require_unchanged(run_fd, target, names, expected)
+            # One rename, and it is gone: the next writer clears away what is left if this one dies.
+            going = f".{platform}.writing-{secrets.token_hex(4)}"
+            os.rename(platform, going, src_dir_fd=run_fd, dst_dir_fd=run_fd)
+            _remove(going, run_fd)
+            os.fsync(run_fd)
+        finally:
+            os.close(run_fd)
+        with contextlib.suppress(OSError):
+            run.rmdir()
+
+
+def _require_unchanged(
+    run_fd: int, target: Path, names: tuple[str, ...], expected: str | None
+) -> None:
+    if fingerprint(_read(run_fd, target, names)) != expected:
+        raise StoreError(
+            "the golden was changed by someone else in the meantime",
+            where=str(target),
+            hint="look at it, and record again",
+        )
 
 
 def _read(run_fd: int, target: Path, names: tuple[str, ...]) -> dict[str, bytes] | None:
@@ -229,10 +259,10 @@ def _remove(name: str, parent_fd: int) -> None:
     os.rmdir(name, dir_fd=parent_fd)
 
 
-def _lock(run_fd: int, kind: int) -> None:
+def lock(directory_fd: int, kind: int) -> None:
     """Keep (other) writers out until the directory is closed, where the file system can."""
     try:
-        fcntl.flock(run_fd, kind)
+        fcntl.flock(directory_fd, kind)
     except OSError as error:
         # Network file systems may lack it. The rename still decides, for all or nothing.
         if error.errno not in (errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS):

@@ -88,7 +88,7 @@ class GoldenStore:
             GoldenError: it is damaged, or of a schema that cannot be read.
             StoreError: its files cannot be read, or a name leads elsewhere.
         """
-        files = self._read(run, platform)
+        files = self.read(run, platform)
         return None if files is None else self._decode(files, run, platform)
 
     def runs(self) -> list[str]:
@@ -116,6 +116,14 @@ class GoldenStore:
                     origins[run] = origin
                     break
         return origins
+
+    def fingerprint(self, run: str, platform: str) -> str | None:
+        """What tells this content of a golden from every other; ``None`` if there is none.
+
+        Raises:
+            StoreError: its files cannot be read, or a name leads elsewhere.
+        """
+        return directory.fingerprint(self.read(run, platform))
 
     def plan(
         self,
@@ -155,7 +163,7 @@ class GoldenStore:
                 expected=digest,
                 found=calibration.golden,
             )
-        old_files = self._read(run, platform)
+        old_files = self.read(run, platform)
         old, damage = None, None
         if old_files is not None:
             try:
@@ -182,6 +190,7 @@ class GoldenStore:
                 sealed_by = sealed.sha256(files[CALIBRATION])
             certificate = dataclasses.replace(certificate, calibration=sealed_by)
             files[CERTIFICATE] = encode_certificate(certificate)
+            entry = dataclasses.replace(entry, certificate=sealed.sha256(files[CERTIFICATE]))
             files[LEDGER] = lines + encode_entry(entry)
         return Plan(
             run=run,
@@ -206,7 +215,32 @@ class GoldenStore:
         platform = check_name(plan.platform, what="platform")
         directory.replace(run, platform, plan.files, names=FILES, expected=plan.expected)
 
-    def _read(self, run: str, platform: str) -> dict[str, bytes] | None:
+    def step_count(self, run: str) -> int | None:
+        """How many steps the run has by its goldens, unverified: for showing progress."""
+        for platform in self.platforms(run):
+            with contextlib.suppress(OSError):
+                content = (self.root / run / platform / STEPS).read_bytes()
+                # Less the state before the first step and that after the last.
+                return max(1, content.count(b"\n") - 2)
+        return None
+
+    def remove(self, run: str, platform: str, *, expected: str) -> None:
+        """Remove the golden whose fingerprint is ``expected``, all of it or nothing.
+
+        Raises:
+            StoreError: it cannot be removed, or was changed in the meantime.
+        """
+        place = self.root / check_name(run, what="run")
+        directory.remove(
+            place, check_name(platform, what="platform"), names=FILES, expected=expected
+        )
+
+    def read(self, run: str, platform: str) -> dict[str, bytes] | None:
+        """The files of a golden as they are, whole or damaged; ``None`` if there is none.
+
+        Raises:
+            StoreError: they cannot be read, or a name leads elsewhere.
+        """
         check_name(run, what="run")
         check_name(platform, what="platform")
         return directory.read(self.root / run, platform, FILES)
@@ -218,6 +252,9 @@ class GoldenStore:
             _require(HEADER, "golden", certificate.digest, trace_digest(files))
             ledger = decode_ledger(files)
             _require(f"{LEDGER}:{len(ledger)}", "golden", trace_digest(files), ledger[-1].golden)
+            if ledger[-1].certificate is not None:
+                found = sealed.sha256(files[CERTIFICATE])
+                _require(f"{LEDGER}:{len(ledger)}", "certificate", found, ledger[-1].certificate)
             _require(HEADER, "run", run, trace.header.run)
             _require(HEADER, "platform", platform, trace.header.platform)
             calibration = None
@@ -247,13 +284,13 @@ class GoldenStore:
 
     def _is_golden(self, run: str, platform: str) -> bool:
         try:
-            return self._read(run, platform) is not None
+            return self.read(run, platform) is not None
         except StoreError:
             return False
 
     def _origin(self, run: str, platform: str) -> str | None:
         try:
-            header = (self._read(run, platform) or {})[HEADER]
+            header = (self.read(run, platform) or {})[HEADER]
             origin = sealed.parse(header, where=HEADER).get("origin")
         except (GoldtraceError, KeyError):
             return None
@@ -285,8 +322,8 @@ def _measured(calibration: Calibration | None) -> bytes | None:
 
 
 def _without_places(trace: Trace) -> dict[str, bytes]:
-    """The trace without what changes with every edit: the commit, and the lines of the code."""
-    header = dataclasses.replace(trace.header, revision=None)
+    """The trace without what changes with every edit or run: commit, lines, temperature."""
+    header = dataclasses.replace(trace.header, revision=None, conditions={})
     tape = tuple(
         dataclasses.replace(
             step, calls=tuple(dataclasses.replace(call, line=None) for call in step.calls)

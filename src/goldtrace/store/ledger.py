@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 LEDGER = "ledger.jsonl"
 
-SCHEMA = 1
-"""The version of the format of a line."""
+SCHEMA = 2
+"""The version of the format of a line. Lines of version 1 lack the digest of the certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +23,10 @@ class LedgerEntry:
     """One change of one golden.
 
     ``when`` is ISO 8601 in UTC; ``who`` a git identity; ``moved`` one line that says how far the
-    golden moved. ``golden`` is the digest of the new golden and ``previous`` that of the one
-    before it: ``GoldenStore.plan`` fills them in.
+    golden moved. ``golden`` is the digest of the new golden's trace and ``previous`` that of the
+    one before it; ``certificate`` is the SHA-256 of its ``certificate.json``, which seals trace and
+    calibration, and is ``None`` in lines of schema 1, which say nothing of the calibration.
+    ``GoldenStore.plan`` fills them in.
     """
 
     when: str
@@ -34,14 +36,18 @@ class LedgerEntry:
     environment_changes: tuple[Change, ...] = ()
     golden: str = ""
     previous: str | None = None
+    certificate: str | None = None
 
 
 def encode_entry(entry: LedgerEntry) -> bytes:
-    """The line of an entry.
+    """The line of an entry: of schema 1 if it has no certificate's digest, as it was read.
 
     Raises:
         RecordingError: a text of it cannot be written and read back.
     """
+    sealing = (
+        {} if entry.certificate is None else {"certificate": fields.checked(entry.certificate)}
+    )
     document = {
         "when": fields.checked(entry.when),
         "who": fields.checked(entry.who),
@@ -50,7 +56,8 @@ def encode_entry(entry: LedgerEntry) -> bytes:
         "environment_changes": [_encode_change(change) for change in entry.environment_changes],
         "golden": fields.checked(entry.golden),
         "previous": None if entry.previous is None else fields.checked(entry.previous),
-        "schema": SCHEMA,
+        **sealing,
+        "schema": SCHEMA if sealing else 1,
     }
     return sealed.to_line(sealed.seal(document))
 
@@ -76,7 +83,7 @@ def decode_ledger(files: Mapping[str, bytes]) -> tuple[LedgerEntry, ...]:
 
 def _decode_entry(line: bytes, where: str) -> LedgerEntry:
     document = sealed.parse(line, where=where)
-    sealed.check_schema(document, SCHEMA, where=where)
+    schema = sealed.check_schema(document, SCHEMA, where=where)
     sealed.check_seal(document, where=where)
 
     def get(key: str, decode: fields.Decoder[fields.T]) -> fields.T:
@@ -90,6 +97,7 @@ def _decode_entry(line: bytes, where: str) -> LedgerEntry:
         environment_changes=get("environment_changes", _decode_changes),
         golden=get("golden", fields.text),
         previous=get("previous", fields.optional(fields.text)),
+        certificate=get("certificate", fields.text) if schema > 1 else None,
     )
     if encode_entry(entry) != line:
         raise GoldenError(

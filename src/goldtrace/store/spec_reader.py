@@ -173,17 +173,69 @@ class SpecReader:
         return float(value)
 
 
-KEYS: Mapping[str, Callable[[SpecReader, KeyPath, Any], Any]] = {
-    "entry": SpecReader.entry,
-    "seed": SpecReader.seed,
-    "devices": SpecReader.devices,
-    "profile": SpecReader.profile,
-    "warn_only": SpecReader.flag,
-    "exact": SpecReader.flag,
-    "rounding_ulp": SpecReader.ulp,
-    "tape": SpecReader.tape,
-    "config": SpecReader.config,
-    "tolerance": SpecReader.tolerances,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key of a declaration: how it is read, and what the reference says of it."""
+
+    read: Callable[[SpecReader, KeyPath, Any], Any]
+    kind: str
+    meaning: str
+
+
+KEYS: Mapping[str, Key] = {
+    "entry": Key(
+        read=SpecReader.entry,
+        kind="string",
+        meaning='`"package.module:function"`; called with the [`GoldenRun`](python.md)',
+    ),
+    "seed": Key(
+        read=SpecReader.seed,
+        kind="integer, 0 to 2⁶³ - 1",
+        meaning="the seed of every generator",
+    ),
+    "devices": Key(
+        read=SpecReader.devices,
+        kind='list of `"cpu"`, `"cuda"`',
+        meaning="where the run may train; `--golden-device` and `--device` choose among them",
+    ),
+    "profile": Key(
+        read=SpecReader.profile,
+        kind="string",
+        meaning="the [pins](profiles.md) on the CPU; `cuda` always takes the profile `cuda`",
+    ),
+    "warn_only": Key(
+        read=SpecReader.flag,
+        kind="boolean",
+        meaning="operators without a deterministic implementation warn instead of raising",
+    ),
+    "exact": Key(
+        read=SpecReader.flag,
+        kind="boolean",
+        meaning="the verdict `rounding` fails too",
+    ),
+    "rounding_ulp": Key(
+        read=SpecReader.ulp,
+        kind="number above 0",
+        meaning="the largest [equivalent noise](../explanation/calibration.md) that is `rounding`; "
+        "64 unless set",
+    ),
+    "tape": Key(
+        read=SpecReader.tape,
+        kind="list of step numbers",
+        meaning="the steps whose operators are recorded, for "
+        "[`goldtrace explain`](../how-to/explain.md)",
+    ),
+    "config": Key(
+        read=SpecReader.config,
+        kind="table",
+        meaning="settings of your own, `run.config`: text, numbers, booleans, lists and tables",
+    ),
+    "tolerance": Key(
+        read=SpecReader.tolerances,
+        kind="table of tables",
+        meaning="`rtol` and `atol`, each at least 0, by the name of a metric; `*` for all others; "
+        "`lr` or `group0.lr` for hyper-parameters",
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""Candidate goldens in a report: what a failing check proposes, and how it is read back."""

@@ -1,0 +1,97 @@
+"""The candidate goldens of a report, each proven to be the one that was stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from goldtrace.candidates.archive import AGAIN, read_report
+from goldtrace.candidates.manifest import MANIFEST, decode_manifest
+from goldtrace.errors import CandidateError, GoldenError
+from goldtrace.model import sealed
+from goldtrace.model.calibration_codec import CALIBRATION, decode_calibration
+from goldtrace.model.codec import decode_trace, trace_digest
+from goldtrace.store.certificate import decode_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from goldtrace.candidates.manifest import Manifest
+    from goldtrace.model.calibration import Calibration
+    from goldtrace.model.trace import Trace
+    from goldtrace.store.certificate import Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A golden that is proposed: read, and found whole."""
+
+    manifest: Manifest
+    trace: Trace
+    certificate: Certificate
+    calibration: Calibration | None
+
+
+def read_candidates(path: Path) -> list[Candidate]:
+    """Every candidate of a report, by run and platform.
+
+    Raises:
+        CandidateError: the report cannot be read, or a candidate is not as it was stored.
+    """
+    folders: dict[str, dict[str, bytes]] = {}
+    for name, content in read_report(path).items():
+        folder, _, file = name.rpartition("/")
+        folders.setdefault(folder, {})[file] = content
+    return [_read(folder, folders[folder], path) for folder in sorted(folders)]
+
+
+def _read(folder: str, files: Mapping[str, bytes], path: Path) -> Candidate:
+    if MANIFEST not in files:
+        raise CandidateError(
+            "a candidate without its manifest",
+            where=f"{path}: {folder}",
+            expected=MANIFEST,
+            found=", ".join(sorted(files)),
+            hint=AGAIN,
+        )
+    try:
+        manifest = decode_manifest(files[MANIFEST], where=MANIFEST)
+        found = {name: sealed.sha256(files[name]) for name in files if name != MANIFEST}
+        for name in sorted({*manifest.files, *found}):
+            expected = manifest.files.get(name, "no such file")
+            _require(f"digest of {name}", expected, found.get(name, "no such file"))
+        trace, certificate = decode_trace(files), decode_certificate(files)
+        _require("certificate", certificate.digest, trace_digest(files))
+        header = trace.header
+        _require("platform", header.platform, manifest.platform)
+        _require("run", header.run, manifest.run)
+        _require("device", header.device, manifest.device)
+        _require("folder", f"{header.run}/{header.platform}", "/".join(folder.split("/")[-2:]))
+        calibration = None
+        if CALIBRATION in files or certificate.calibration is not None:
+            seal = sealed.sha256(files[CALIBRATION]) if CALIBRATION in files else "no file"
+            _require("calibration", certificate.calibration or "none", seal)
+            calibration = decode_calibration(files[CALIBRATION])
+            _require("golden of the calibration", trace_digest(files), calibration.golden)
+    except GoldenError as error:
+        raise CandidateError(
+            error.what,
+            where=f"{path}: {folder}/{error.where}",
+            expected=error.expected,
+            found=error.found,
+            hint=AGAIN,
+        ) from error
+    return Candidate(
+        manifest=manifest, trace=trace, certificate=certificate, calibration=calibration
+    )
+
+
+def _require(what: str, expected: str, found: str) -> None:
+    if expected != found:
+        raise GoldenError(
+            f"the {what} does not belong to this candidate",
+            where=MANIFEST,
+            expected=expected,
+            found=found,
+        )

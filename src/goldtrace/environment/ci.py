@@ -1,0 +1,10 @@
+"""Whether this process runs under continuous integration."""
+
+from __future__ import annotations
+
+import os
+
+
+def in_ci() -> bool:
+    """Whether the environment says that this is a CI job: ``CI`` is set, to no word for no."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")

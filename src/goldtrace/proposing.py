@@ -1,0 +1,131 @@
+"""Candidate goldens: what a failing check proposes to whoever reads its report."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goldtrace.calibrating import calibrate
+from goldtrace.candidates.writing import discard_candidate, store_candidate
+from goldtrace.certifying import certify_and_store
+from goldtrace.errors import GoldtraceError
+from goldtrace.launch import launch
+from goldtrace.model.verdict import Proposal, Verdict
+from goldtrace.store.golden import PlanAction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from goldtrace.calibrating import Counted
+    from goldtrace.certifying import Calibrate, Progress
+    from goldtrace.model.spec import RunSpec
+    from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import RunResult
+    from goldtrace.store.golden import GoldenStore
+
+
+_FAILED = (Verdict.DRIFT, Verdict.ROUNDING, Verdict.MISSING, Verdict.INCOMPARABLE)
+
+
+def deserves_candidate(result: RunResult) -> bool:
+    """Whether a check with this result left a trace and failed for want of another golden."""
+    return not result.passed and result.platform is not None and result.verdict in _FAILED
+
+
+def propose(
+    verdict: str,
+    trace: Trace,
+    again: Callable[[], Trace],
+    *,
+    store: GoldenStore,
+    root: Path,
+    report: Path,
+    calibrate: Calibrate | None,
+    cause: str | None = None,
+) -> Proposal:
+    """Certify and calibrate the trace of a failed check, and store it in the report.
+
+    ``verdict`` is the check's and ``cause`` the class of what moved the run, if that is known.
+    ``again`` trains in another fresh process, which must agree bit for bit. What goes wrong is an
+    answer, not an error: the check's verdict stands.
+    """
+    try:
+        recorded = certify_and_store(
+            [trace, again()],
+            store=store,
+            root=root,
+            reason="candidate",
+            dry_run=True,
+            calibrate=calibrate,
+        )
+        if recorded.action is PlanAction.UNCHANGED:
+            return Proposal(why_not="the golden holds this trace already")
+        folder = store_candidate(
+            report,
+            recorded.plan,
+            trace.header,
+            verdict=verdict,
+            cause=cause,
+            uncalibrated=recorded.uncalibrated,
+        )
+    except GoldtraceError as error:
+        found = f": {error.found.splitlines()[0]}" if error.found else ""
+        return Proposal(why_not=f"{error.what}{found}")
+    except OSError as error:
+        return Proposal(why_not=f"the report cannot be written: {error}")
+    return Proposal(folder=folder)
+
+
+def propose_declared(
+    spec: RunSpec,
+    result: RunResult,
+    trace: Trace,
+    *,
+    store: GoldenStore,
+    root: Path,
+    report: Path,
+    calibrated: bool = True,
+    progress: Progress = lambda _: None,
+    counted: Counted = lambda *_: None,
+) -> Proposal:
+    """Propose a golden for a declared run that failed with this result and trace."""
+    verdict = result.verdict.value if result.verdict is not None else "unknown"
+    cause = result.diagnosis.cause if result.diagnosis is not None else None
+    progress(f"{spec.name} on {result.device} once more: {verdict}, so for a candidate golden")
+    measure = partial(calibrate, spec=spec, device=result.device, root=root, counted=counted)
+    return propose(
+        verdict,
+        trace,
+        partial(launch, spec, result.device, root=root),
+        store=store,
+        root=root,
+        report=report,
+        calibrate=measure if calibrated else None,
+        cause=cause.value if cause is not None else None,
+    )
+
+
+def clear_candidates(report: Path, runs: Iterable[Mapping[str, Any]]) -> None:
+    """Remove what earlier checks left in a report for runs that propose nothing now.
+
+    ``runs`` are those of ``report.json``.
+    """
+    for run in runs:
+        candidate = run["candidate"]
+        if run["platform"] is not None and (candidate is None or candidate["folder"] is None):
+            discard_candidate(report, run["name"], run["platform"])
+
+
+def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) -> str:
+    """One or two lines: where the candidate is and how it is accepted, or why there is none."""
+    with contextlib.suppress(ValueError):
+        report = report.relative_to(Path.cwd())
+    if proposal.folder is None:
+        return f"{name} [{device}]: no candidate golden: {proposal.why_not}"
+    return (
+        f"{name} [{device}]: candidate golden in {report / proposal.folder}\n"
+        f"  if meant: goldtrace accept {shlex.quote(str(report))} {shlex.quote(name)} --reason '…'"
+    )

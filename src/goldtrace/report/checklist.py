@@ -1,0 +1,74 @@
+"""The checklist as JSON values, and as Markdown to keep beside a checkpoint."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from goldtrace.model.checklist import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from goldtrace.model.checklist import Point
+
+_SIGNS = {Answer.YES: "✓ yes", Answer.NO: "✗ **no**", Answer.NOT_APPLICABLE: "· not applicable"}
+
+_SPECIAL = "\\`*_{}[]()#+!|~"
+
+
+def checklist_document(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """The points for ``report.json``."""
+    return [
+        {
+            "key": point.key,
+            "title": point.title,
+            "answer": point.answer.value,
+            "found": point.found,
+            "remedy": point.remedy,
+        }
+        for point in points
+    ]
+
+
+def checklist_markdown(title: str, facts: Mapping[str, str], points: Sequence[Point]) -> str:
+    """One page of Markdown: ``facts`` about the run, then a row for each point.
+
+    Names and values are escaped: none of them can end a cell, or be markup.
+    """
+    lines = [
+        f"# Reproducibility of {escape(title)}",
+        "",
+        *(f"- {escape(name)}: {escape(value)}" for name, value in facts.items()),
+        "",
+        f"{summary(points)}.",
+        "",
+        "| point | answer | found | what to do |",
+        "| --- | --- | --- | --- |",
+    ]
+    for point in points:
+        cells = (
+            escape(point.title),
+            _SIGNS[point.answer],
+            escape(point.found),
+            escape(point.remedy or ""),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def summary(points: Sequence[Point]) -> str:
+    """How many points hold."""
+    count = {answer: sum(p.answer is answer for p in points) for answer in Answer}
+    return (
+        f"{count[Answer.YES]} yes, {count[Answer.NO]} no, "
+        f"{count[Answer.NOT_APPLICABLE]} not applicable"
+    )
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    plain = " ".join(text.split())
+    plain = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in plain)
+    plain = "".join(f"\\{c}" if c in _SPECIAL else c for c in plain)
+    return html.escape(plain, quote=False)
