@@ -104,7 +104,10 @@ _TORCH = (
     ),
 )
 
-_FILL_REASON = "on, it gives NaN to who reads memory before it is written, and costs a CPU a twentieth of a step"
+_FILL_REASON = (
+    "filled, memory that is read before it is written holds NaN; "
+    "filling costs a CPU a twentieth of a step"
+)
 
 _FILLED = _torch(
     "torch.utils.deterministic.fill_uninitialized_memory",
