@@ -36,5 +36,4 @@ def navigation(docs: Path) -> list[Any]:
             pages += sorted({path.name for path in docs.glob("*.md")} - {"index.md"})
         pages.sort(key=lambda path: rank.get(path, len(rank)))
         rooms.append({title: pages})
-    rooms += sorted(path.name for path in docs.glob("*.md") if path.name != "index.md")
     return rooms
