@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from string import Template
@@ -38,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--runs", default=",".join(RUNS), metavar="RUN,…")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side")
     parser.add_argument("--page", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     runs = arguments.runs.split(",")
@@ -48,27 +50,32 @@ def main() -> int:
         out = Path(scratch)
         train(sys.executable, "cpu-portable", "golden", out, STEPS, runs)
         known = {run: (read(out / run / "golden"), calibrated(out / run)) for run in runs}
-        for number in range(-(-arguments.times // EACH)):
-            profile, busy = circumstances(number)
+
+        def repeat(process: int) -> None:
+            profile, busy = circumstances(process)
             with ExitStack() as load:
                 for _ in range(busy):
                     spinning = subprocess.Popen([sys.executable, "-c", _SPINNING])
                     load.callback(spinning.wait)
                     load.callback(spinning.kill)
-                train(sys.executable, profile, f"repeat {number}", out, STEPS, runs)
-            for place, (run, threads) in enumerate(trainings(number, runs)):
-                golden, calibration = known[run]
-                found = compare_traces(
-                    golden,
-                    read(out / f"repeat {number}" / str(place)),
-                    tolerance={},
-                    calibration=calibration,
-                )
-                counts[profile, threads, found.verdict.value] += 1
-                key = (profile, threads)
-                worst[key] = max(worst[key], found.equivalent_ulp or 0.0)
-            loads.append(os.getloadavg()[0])
-            print(f"{(number + 1) * EACH} trainings: {dict(counts)}", flush=True)
+                train(sys.executable, profile, f"repeat {process}", out, STEPS, runs)
+                loads.append(os.getloadavg()[0])
+
+        processes = range(-(-arguments.times // EACH))
+        with ThreadPoolExecutor(max_workers=arguments.jobs) as pool:
+            for process, _ in enumerate(pool.map(repeat, processes)):
+                for place, (run, threads) in enumerate(trainings(process, runs)):
+                    golden, calibration = known[run]
+                    found = compare_traces(
+                        golden,
+                        read(out / f"repeat {process}" / str(place)),
+                        tolerance={},
+                        calibration=calibration,
+                    )
+                    key = (circumstances(process)[0], threads)
+                    counts[(*key, found.verdict.value)] += 1
+                    worst[key] = max(worst[key], found.equivalent_ulp or 0.0)
+                print(f"{(process + 1) * EACH} trainings: {dict(counts)}", flush=True)
     alarms = sum(
         count
         for (profile, threads, verdict), count in counts.items()

@@ -85,6 +85,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if not result.passed and result.skipped is None:
             print(render_failure(result), end="\n\n")
     print(render_table(results))
+    for result in results:
+        # What a failure shows with its finding, a run that passes would keep to itself.
+        if result.passed and result.comparison is not None:
+            for note in result.comparison.notes:
+                print(f"note: {result.name} on {result.device}: {note}")
     if arguments.report is not None:
         results = _with_candidates(runs, results, store, arguments)
         text = dump_document(to_document(results))

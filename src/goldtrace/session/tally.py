@@ -58,6 +58,12 @@ class Tally:
             for o in outcomes
             if o.run["verdict"] == Verdict.ROUNDING.value and o.run["passed"]
         ]
+        notes = [
+            f"{o.run['name']} [{o.run['device']}]: {note}"
+            for o in outcomes
+            if o.run["passed"]
+            for note in o.run["notes"]
+        ]
         candidates = [
             describe_proposal(
                 o.run["name"], o.run["device"], Proposal(**o.run["candidate"]), settings.report
@@ -66,13 +72,14 @@ class Tally:
             if settings.report is not None and o.run["candidate"] is not None
         ]
         unused = self._unused
-        if not (written or rounding or candidates or unused):
+        if not (written or rounding or notes or candidates or unused):
             return
         terminal.section("goldens")
         for text in candidates:
             for line in text.splitlines():
                 terminal.line(line)
-        for title, lines in (("written", written), ("rounding", rounding), ("unused", unused)):
+        told = {"written": written, "rounding": rounding, "note": notes, "unused": unused}
+        for title, lines in told.items():
             for line in lines:
                 terminal.line(f"{title}: {line}")
         if unused:
