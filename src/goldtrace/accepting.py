@@ -60,14 +60,13 @@ def plan_acceptance(
     return [_plan(each, store=store, root=root, reason=reason) for each in chosen]
 
 
-def accept(acceptances: Sequence[Acceptance], *, store: GoldenStore) -> None:
-    """Write the goldens and their ledgers, each whole or not at all.
+def accept(acceptance: Acceptance, *, store: GoldenStore) -> None:
+    """Write the golden and its ledger, all or nothing.
 
     Raises:
-        StoreError: one cannot be written, or was changed since the plan was made.
+        StoreError: it cannot be written, or was changed since the plan was made.
     """
-    for acceptance in acceptances:
-        store.apply(acceptance.recorded.plan)
+    store.apply(acceptance.recorded.plan)
 
 
 def _plan(candidate: Candidate, *, store: GoldenStore, root: Path, reason: str) -> Acceptance:

@@ -122,7 +122,7 @@ def _goldens(files: Mapping[str, bytes]) -> dict[tuple[str, str], Files]:
     goldens: dict[tuple[str, str], Files] = {}
     for name, content in files.items():
         parts = name.split("/")
-        if len(parts) == 3 and parts[2] in FILES:  # noqa: PLR2004 - run, platform, file
+        if len(parts) == 3 and parts[2] in FILES and is_name(parts[1]):  # noqa: PLR2004 - run, platform, file
             goldens.setdefault((parts[0], parts[1]), {})[parts[2]] = content
     return goldens
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.measure import measure
 from goldtrace.compare.thresholds import NOISES, SHORT, SPREAD
-from goldtrace.launch import launch
+from goldtrace.launch import launch, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +62,7 @@ def calibrate(
         counted(len(done), len(NOISES), seconds_left(len(done), jobs, each))
         return noise, trace
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with side_by_side(jobs) as pool:
         perturbed = list(pool.map(one, NOISES))
     return measure(golden, perturbed)
 

@@ -337,4 +337,11 @@ def _identity(root: Path) -> str:
     name, email = (*values, "", "")[:2]
     if name and email:
         return f"{name} <{email}>"
-    return name or email or getpass.getuser()
+    return name or email or _user()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"  # A container may run as a user that has no name.

@@ -132,6 +132,10 @@ class RunError(GoldtraceError):
         return {**super().to_json(), "traceback": self.traceback}
 
 
+class NondeterministicOperatorError(RunError):
+    """An operator that torch has no deterministic implementation of was called under the pins."""
+
+
 class RunnerDiedError(GoldtraceError):
     """The child process ended without an answer."""
 

@@ -74,7 +74,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, metavar, text in (
         ("golden_dir", "DIR", "Where the goldens are (default: golden)."),
         ("golden_device", "DEVICES", "cpu (the default), cuda, or cpu,cuda."),
-        ("golden_report", "DIR", "Write report.json and the traces of this session there."),
+        (
+            "golden_report",
+            "DIR",
+            "Write the report there: HTML, Markdown, JSON, GitLab's files, traces.",
+        ),
     ):
         group.addoption(f"--{name.replace('_', '-')}", metavar=metavar, dest=name, help=text)
         parser.addini(name, text)

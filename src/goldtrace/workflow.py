@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from goldtrace.checklist import checklist
-from goldtrace.compare import compare_traces
+from goldtrace.compare import compare_traces, course_of
 from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.diagnose import another_argument, diagnose
 from goldtrace.environment import changes
@@ -23,7 +23,7 @@ from goldtrace.errors import (
     PlatformUnsupportedError,
     UsageError,
 )
-from goldtrace.launch import launch
+from goldtrace.launch import launch, side_by_side
 from goldtrace.model.codec import write_files
 from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunKind, RunSpec
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.trace import Trace
     from goldtrace.store.golden import GoldenStore
+
+Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | None]]
+"""Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""
@@ -163,6 +166,7 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
         verdict=comparison.verdict,
         comparison=replace(comparison, notes=(*reference, *comparison.notes)),
         diagnosis=diagnosis,
+        course=course_of(golden.trace, trace, comparison, golden.calibration),
         hint=record_command(spec, header.device),
     )
 
@@ -213,6 +217,7 @@ def check_declared(
     root: Path,
     nearest: bool = False,
     report: Path | None = None,
+    watch: Watch = lambda *_: nullcontext(),
 ) -> RunResult:
     """Train a declared run in a fresh interpreter and judge its trace, which ``report`` keeps.
 
@@ -221,7 +226,8 @@ def check_declared(
     """
     began = time.monotonic()
     try:
-        trace = launch(spec, device, root=root)
+        with watch(spec, device) as told:
+            trace = launch(spec, device, root=root, watch=told)
     except _ABSENT as error:
         return RunResult(
             name=spec.name, device=device, exact=spec.exact, skipped=str(error), hint=error.hint
@@ -244,6 +250,7 @@ def check(
     nearest: bool = False,
     report: Path | None = None,
     progress: Progress = lambda _: None,
+    watch: Watch = lambda *_: nullcontext(),
 ) -> list[RunResult]:
     """Check several runs, ``jobs`` side by side; an error becomes part of the run's result.
 
@@ -254,13 +261,20 @@ def check(
         spec, device = run
         progress(f"{spec.name} on {device}")
         try:
-            return check_declared(
-                spec, device, store=store, root=root, nearest=nearest, report=report
+            result = check_declared(
+                spec,
+                device,
+                store=store,
+                root=root,
+                nearest=nearest,
+                report=report,
+                watch=watch,
             )
         except GoldtraceError as error:
-            return RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
+            result = RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
+        return replace(result, origin=spec.entry)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with side_by_side(jobs) as pool:
         return list(pool.map(one, runs))
 
 

@@ -78,3 +78,21 @@ def test_a_workflow_has_no_more_rights_than_it_needs(name: str) -> None:
     assert "\npermissions:\n  contents: read\n\n" in text
     for action in re.findall(r"uses: (\S+)", text):
         assert re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|[0-9a-f]{40})", action), action
+
+
+def test_the_dockerfile_takes_its_base_by_a_digest_and_copies_what_is_there() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    instructions = [line.split() for line in text.splitlines() if re.match(r"[A-Z]+ ", line)]
+    # No default: a digest that nobody has looked up would be an invention.
+    assert instructions[0] == ["ARG", "BASE_DIGEST"]
+    bases = [words[1] for words in instructions if words[0] == "FROM"]
+    assert bases
+    assert all(
+        re.fullmatch(r"[a-z]+:[\w.-]+@(\$\{BASE_DIGEST\}|sha256:[0-9a-f]{64})", base)
+        for base in bases
+    )
+    copied = [path for words in instructions if words[0] == "COPY" for path in words[2:-1]]
+    assert [path for path in copied if not (ROOT / path).exists()] == []
+    assert {"requirements.lock", "src", "golden"} <= set(copied)
+    ran = [words for words in instructions if words[:2] == ["RUN", "make"]]
+    assert {target for words in ran for target in words[2:]} <= make_targets()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+import goldtrace
 from goldtrace.cli import command_line
 from goldtrace.store.declared import load_run
 
@@ -23,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 sys.path.insert(0, str(ROOT / "docs" / "site"))
 
+import nav  # noqa: E402
 import reference  # noqa: E402
 
 (COMMANDS,) = (a.choices for a in command_line()._actions if a.dest == "command")
@@ -31,6 +34,7 @@ PYTEST_OPTIONS = set(
 )
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
@@ -71,7 +75,8 @@ def test_every_block_of_toml_is_a_declaration_or_a_part_of_one(tmp_path: Path) -
 
 
 def test_every_block_of_yaml_is_a_part_of_a_workflow(tmp_path: Path) -> None:
-    parts = [text for page in PAGES for text in blocks(page, "yaml")]
+    every = [text for page in PAGES for text in blocks(page, "yaml")]
+    parts = [text for text in every if "jobs" in yaml.safe_load(text)]
     assert len(parts) >= 2
     for number, text in enumerate(parts):
         (tmp_path / f"workflow{number}.yml").write_text(f"on: push\n{text}", encoding="utf-8")
@@ -90,6 +95,24 @@ def test_what_the_reference_takes_from_the_code_is_up_to_date() -> None:
     for page in marked:
         text = page.read_text(encoding="utf-8")
         assert text == reference.up_to_date(text), f"{page.name} is stale: make reference"
+
+
+def test_the_functions_in_the_reference_have_the_parameters_that_they_say() -> None:
+    text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)\((.*?)\)` \|", text, re.MULTILINE)
+    assert {"watch", "step", "metric", "seed_everything", "deterministic"} <= dict(rows).keys()
+    for name, written in rows:
+        function = getattr(goldtrace, name, None) or getattr(goldtrace.GoldenRun, name)
+        parameters = {
+            STARS.get(p.kind, "") + p.name: p.default
+            for p in inspect.signature(function).parameters.values()
+            if p.name != "self"
+        }
+        given = dict(re.findall(r"([*]*\w+)=?([^,]*)", written.replace("*, ", "")))
+        assert given.keys() == parameters.keys(), name
+        for parameter, default in given.items():
+            if default:
+                assert ast.literal_eval(default) == parameters[parameter], name
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
@@ -132,6 +155,16 @@ def test_an_option_that_does_not_exist_would_be_seen() -> None:
     ]
     assert "--golden-no-such" not in PYTEST_OPTIONS
     assert "--golden-update" in PYTEST_OPTIONS
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    docs = ROOT / "docs"
+    first, *rooms = nav.navigation(docs)
+    listed = [path for room in rooms for pages in room.values() for path in pages]
+    assert first == {"Home": "index.md"}
+    assert sorted([*listed, "index.md"]) == sorted(
+        page.relative_to(docs).as_posix() for page in docs.rglob("*.md")
+    )
 
 
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(

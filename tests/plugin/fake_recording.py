@@ -21,7 +21,7 @@ from goldtrace.model.scalar import Scalar
 from goldtrace.model.trace import INITIAL_STEP, End, Header, StepRecord, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from goldtrace.model.spec import RunSpec
 
@@ -37,14 +37,18 @@ fake_recording.install()
 class FakeRun:
     """Records the scalars of each step."""
 
-    def __init__(self, spec: RunSpec, device: str) -> None:
+    def __init__(
+        self, spec: RunSpec, device: str, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.name, self.seed, self.device, self.config = spec.name, spec.seed, device, spec.config
         self._spec = spec
+        self._progress = progress
         self._steps: list[StepRecord] = [StepRecord(number=INITIAL_STEP)]
 
     def step(self, **scalars: float) -> None:
         values = {name: Scalar.of(float(value)) for name, value in scalars.items()}
         self._steps.append(StepRecord(number=len(self._steps) - 1, scalars=values))
+        self._progress(len(self._steps) - 1)
 
     def finish(self) -> Trace:
         if len(self._steps) == 1:
@@ -67,14 +71,21 @@ def trace_of(spec: RunSpec, device: str, steps: tuple[StepRecord, ...]) -> Trace
 
 
 @contextmanager
-def recording(spec: RunSpec, device: str, *, root: Path, noise: object = None) -> Iterator[FakeRun]:
+def recording(
+    spec: RunSpec,
+    device: str,
+    *,
+    root: Path,
+    noise: object = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[FakeRun]:
     if device == "cuda":
         raise DeviceUnavailableError("no CUDA device is available", hint="choose another runner")
     seed_everything(spec.seed)
     before = os.environ.get("FAKE_PIN")
     os.environ["FAKE_PIN"] = "in force"
     try:
-        yield FakeRun(spec, device)
+        yield FakeRun(spec, device, progress or (lambda _: None))
     finally:
         if before is None:
             del os.environ["FAKE_PIN"]
@@ -87,7 +98,7 @@ def seed_everything(seed: int) -> Mapping[str, int]:
     return {"python": seed}
 
 
-def launch(spec: RunSpec, device: str, *, root: Path) -> Trace:
+def launch(spec: RunSpec, device: str, *, root: Path, watch: object = None) -> Trace:
     """A declared run in this process: its ``config`` holds the losses."""
     run = FakeRun(spec, device)
     for loss in spec.config["losses"]:

@@ -21,7 +21,10 @@ class Project:
     """
 
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("CI", "PYTEST_ADDOPTS", "PYTHONHASHSEED"):
+        for name in (
+            *("CI", "PYTEST_ADDOPTS", "PYTHONHASHSEED"),
+            *("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"),
+        ):
             monkeypatch.delenv(name, raising=False)
         self.pytester = pytester
         self.path = pytester.path

@@ -13,8 +13,8 @@ pytest_plugins = ["pytester"]
 
 # The declared runs of these tests don't train: their config says what the losses are.
 LAUNCH = """
-import goldtrace.session.declared
-goldtrace.session.declared.launch = fake_recording.launch
+import goldtrace.proposing, goldtrace.session.declared
+goldtrace.session.declared.launch = goldtrace.proposing.launch = fake_recording.launch
 """
 
 RUN = """\
@@ -79,7 +79,7 @@ def test_absent_data_skips_with_the_command_and_fails_when_strict(project: Proje
         LAUNCH
         + """
 from goldtrace.errors import DataUnavailableError
-def launch(spec, device, *, root):
+def launch(spec, device, *, root, watch=None):
     raise DataUnavailableError("CIFAR-10 is not here", hint="goldtrace data cifar10")
 goldtrace.session.declared.launch = launch
 """
@@ -130,3 +130,37 @@ def train(run):
     drift = project.run("golden")
     drift.assert_outcomes(failed=1)
     drift.stdout.fnmatch_lines(["linear [[]cpu[]]: drift*from step 0: *lr*0.1*0.1001*"])
+
+
+def test_a_declared_run_that_fails_leaves_a_candidate(project: Project) -> None:
+    project.without_torch(LAUNCH)
+    declare(project, "one")
+    result = project.run("golden", "--golden-report=report")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "goldtrace: one on cpu once more: missing, so for a candidate golden",
+            "one [[]cpu[]]: candidate golden in report/candidates/one/fake-cpu",
+        ]
+    )
+    assert (project.path / "report/candidates/one/fake-cpu/candidate.json").is_file()
+    quiet = project.run("golden", "--golden-report=report", "--golden-no-candidates")
+    assert "candidate" not in quiet.stdout.str()
+    assert not (project.path / "report/candidates/one/fake-cpu").exists()
+
+
+def test_an_interrupt_while_a_candidate_is_made_ends_the_session_after_the_verdict(
+    project: Project,
+) -> None:
+    interrupt = """
+def interrupted(*_, **__): raise KeyboardInterrupt
+goldtrace.proposing.launch = interrupted
+"""
+    project.without_torch(LAUNCH + interrupt)
+    declare(project, "one")
+    declare(project, "two")
+    result = project.run("golden", "--golden-report=report")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*interrupted while a candidate golden was made*"])
+    assert project.report()["one@cpu"]["verdict"] == "missing"

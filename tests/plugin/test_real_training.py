@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,3 +70,22 @@ def test_in_process_fails_closed_and_names_the_pin(project: Project) -> None:
     result.stdout.fnmatch_lines(
         ["*PYTHONHASHSEED*", "*next: *env *PYTHONHASHSEED=0*python -m pytest*"]
     )
+
+
+def test_an_operator_that_is_not_deterministic_is_named_with_the_ways_out(
+    project: Project,
+) -> None:
+    project.write(
+        "test_it.py",
+        "import torch\n"
+        "def test_training(golden_run):\n"
+        "    torch.zeros(5).put_(torch.tensor([1]), torch.ones(1))\n",
+    )
+    result = project.run("--golden-report", "report")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*test_it.py:3: *the operator put_ has no deterministic implementation on cpu*"]
+    )
+    result.stdout.fnmatch_lines(["*warn_only = true*"])
+    [run] = project.report().values()
+    assert "put_" in json.dumps(run)

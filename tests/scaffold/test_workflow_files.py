@@ -161,7 +161,6 @@ def test_the_report_is_kept_whatever_happens(repository, goldtrace):
     assert load(repository / GITLAB)["golden"]["artifacts"]["when"] == "always"
 
 
-@pytest.mark.skipif("ledger" not in COMMANDS, reason="goldtrace ledger is on its way")
 def test_the_files_call_commands_and_options_that_exist(repository, goldtrace):
     goldtrace("init", "--github", "--gitlab")
     texts = [p.read_text() for p in (repository / GITHUB, repository / GITLAB, ROOT / "action.yml")]

@@ -73,9 +73,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_three_runs_are_declared_for_both_devices() -> None:
-    assert sorted(RUNS) == ["resnet18-cifar10", "resnet18-synthetic", "transformer"]
-    assert all(spec.devices == ("cpu", "cuda") for spec in RUNS.values())
+def test_the_runs_are_declared_for_both_devices_and_float16_for_the_gpu() -> None:
+    full = ["resnet18-cifar10", "resnet18-synthetic", "transformer"]
+    assert sorted(RUNS) == sorted([*full, "resnet18-fp16", "transformer-bf16"])
+    devices = {name: spec.devices for name, spec in RUNS.items()}
+    assert devices.pop("resnet18-fp16") == ("cuda",)
+    assert set(devices.values()) == {("cpu", "cuda")}
 
 
 @pytest.mark.parametrize("name", sorted(RUNS))
@@ -234,3 +237,42 @@ def test_the_runs_use_no_operator_without_a_deterministic_cuda_kernel(name: str)
             return trained(train, RUNS[name].config, "cuda", epochs=1, **small).losses
 
     assert losses() == losses()
+
+
+def test_the_transformer_learns_in_bfloat16_too() -> None:
+    notes = trained(transformer.train_mixed, RUNS["transformer-bf16"].config)
+
+    assert notes.watched["scaler"] is None
+    assert len(notes.losses) == 20
+    assert sum(notes.losses[-5:]) < 0.9 * sum(notes.losses[:5])
+    assert (
+        notes.losses
+        != trained(
+            transformer.train_mixed, RUNS["transformer-bf16"].config, precision="float16"
+        ).losses
+    )
+
+
+def test_the_loss_scale_is_constant_and_leaves_the_gradients_as_they_were() -> None:
+    config = {**RUNS["resnet18-fp16"].config, **SMALL, "epochs": 1, "precision": "bfloat16"}
+    plain = trained(resnet18.train_mixed, config, loss_scale=1)
+    scaled = trained(resnet18.train_mixed, config, loss_scale=1024.0)
+
+    assert plain.watched["scaler"] is None
+    assert scaled.watched["scaler"].get_scale() == 1024.0
+    # Scaling by a power of two is exact in bfloat16, whose exponents are float32's.
+    assert scaled.losses == plain.losses
+
+
+@pytest.mark.parametrize("changes", [{"precision": "float8"}, {"loss_scale": 0.0}])
+def test_a_mixed_precision_that_does_not_exist_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="no such mixed precision"):
+        trained(transformer.train_mixed, RUNS["transformer-bf16"].config, **changes)
+
+
+@on_a_gpu
+def test_float16_trains_on_the_gpu_under_its_loss_scale() -> None:
+    notes = trained(resnet18.train_mixed, RUNS["resnet18-fp16"].config, "cuda")
+
+    assert sum(notes.losses[-4:]) < sum(notes.losses[:4])
+    assert notes.watched["scaler"].get_scale() == 1024.0

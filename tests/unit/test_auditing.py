@@ -11,6 +11,7 @@ import golden_samples as samples
 import pytest
 
 from goldtrace.auditing import audit, remove
+from goldtrace.cli import main
 from goldtrace.errors import StoreError, UsageError
 from goldtrace.model import sealed
 from goldtrace.store.golden import GoldenStore
@@ -206,6 +207,22 @@ def test_what_is_not_there_cannot_be_removed(repository: Repository) -> None:
     assert repository.findings() == []
 
 
+def test_a_project_may_lie_anywhere_in_its_repository(repository: Repository) -> None:
+    project = repository.root / "packages/[one] é"
+    project.mkdir(parents=True)
+    repository.git("mv", "golden", str(project))
+    repository.commit()
+    repository.git("branch", "-f", "main")
+    store = GoldenStore(project / "golden")
+    assert audit(store, root=project, base="main").goldens == 1
+    samples.record(store, candidates.recorded(losses=candidates.MOVED), reason="second")
+    repository.commit()
+    assert audit(store, root=project, base="main").findings == ()
+    shutil.rmtree(store.root)
+    [finding] = audit(store, root=project, base="main").findings
+    assert "the golden was removed" in finding.what
+
+
 def test_the_base_is_where_the_branch_left_it(repository: Repository) -> None:
     repository.git("switch", "-q", "main")
     record_again(repository)
@@ -246,3 +263,54 @@ def test_an_entry_of_an_older_goldtrace_leaves_a_note(repository: Repository) ->
     # Even so, the calibration of the base may not change without a line.
     calibrate_by_hand(repository)
     assert "changed without an entry" in "\n".join(repository.findings())
+
+
+def command(repository: Repository, *arguments: str) -> int:
+    return main(["ledger", "--golden-dir", str(repository.root / "golden"), *arguments])
+
+
+def test_the_command_shows_the_history(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_again(repository)
+    assert command(repository, "--json", "-") == 0
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    assert lines[0].startswith("tiny/cpu-portable  2026-01-02T03:04:05+00:00  A Name")
+    assert lines[1].endswith("second  step 1, loss: 3 ulp")
+    entries = json.loads(shown[shown.index("{\n") :])["entries"]
+    assert entries[1]["previous"] == entries[0]["golden"]
+
+
+def test_the_command_fails_what_no_entry_accounts_for(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(repository, "--verify", "--base", "main") == 0
+    assert "1 golden against " in capsys.readouterr().out
+    remove_by_hand(repository)
+    assert command(repository, "--verify", "--base", "main", "--json", "-") == 3
+    shown = capsys.readouterr().out
+    assert "tiny/cpu-portable: the golden was removed" in shown
+    assert "  next: restore it, then goldtrace ledger --remove tiny/cpu-portable" in shown
+    assert json.loads(shown[shown.index("{\n") :])["findings"][0]["where"] == "tiny/cpu-portable"
+    repository.git("restore", ".")
+    assert command(repository, "--remove", "tiny", "--reason", "no use", "--in-ci") == 0
+    assert capsys.readouterr().out == "removed: tiny/cpu-portable\n"
+    assert command(repository, "--verify", "--base", "main") == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("other",),
+        ("--base", "main"),
+        ("tiny", "--verify"),
+        ("--remove", "tiny"),
+        ("--verify", "--base", "no"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused(
+    repository: Repository, arguments: tuple[str, ...]
+) -> None:
+    assert command(repository, *arguments) == 2
+    assert repository.findings() == []

@@ -373,3 +373,12 @@ def test_tuples_in_settings_come_back_as_lists() -> None:
 def test_files_of_the_golden_that_are_not_the_traces_are_left_alone() -> None:
     files = encode_trace(samples.trace())
     assert decode_trace({**files, "certificate.json": b"broken"}) == samples.trace()
+
+
+def test_the_conditions_of_the_accelerator_come_back() -> None:
+    conditions = {"start": {"temperature": "40 C"}, "end": {"temperature": "61 C"}}
+    plain = samples.trace()
+    header = dataclasses.replace(plain.header, conditions=conditions)
+    written = dataclasses.replace(plain, header=header)
+    assert decode_trace(encode_trace(written)).header.conditions == conditions
+    assert b"conditions" not in encode_trace(plain)[HEADER]

@@ -340,3 +340,13 @@ def test_forty_steps_are_compared_in_milliseconds() -> None:
 def test_names_sort_as_people_count() -> None:
     names = ["a10", "a9", "a09", "a", "", "b1", "a1b2", "a1b10", "٣"]
     assert sorted(names, key=natural) == ["", "a", "a1b2", "a1b10", "a09", "a9", "a10", "b1", "٣"]
+
+
+def test_a_gpu_that_throttled_is_noted_and_changes_no_verdict() -> None:
+    conditions = {"start": {"slowed now": "no"}, "end": {"slowed now": "power cap"}}
+    now = replace(trace(), header=replace(trace().header, conditions=conditions))
+    comparison = compare(now)
+    assert comparison.verdict is Verdict.IDENTICAL
+    assert comparison.notes == (
+        "the GPU throttled (power cap at the end): compare its bits, not its times",
+    )

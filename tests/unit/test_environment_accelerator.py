@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from goldtrace.environment import accelerator
+from goldtrace.environment import accelerator, accelerator_conditions, throttling
 
 
 class NotSupported(Exception):  # noqa: N818 - stands for NVML's NVMLError
@@ -126,3 +126,72 @@ def test_without_nvml_torch_tells_what_it_knows(nvml: pytest.MonkeyPatch) -> Non
         "multiprocessors": "132",
     }
     assert accelerator.compute_capability() == "90"
+
+
+def conditions_of(
+    nvml: pytest.MonkeyPatch, reasons: int, power: int = 0, thermal: int = 0, **replaced: object
+) -> dict[str, str]:
+    """What ``accelerator_conditions`` says of a card in this state; times in nanoseconds."""
+
+    def violated(_card: str, policy: int) -> types.SimpleNamespace:
+        return types.SimpleNamespace(violationTime=(power, thermal)[policy])
+
+    answers = {
+        "nvmlDeviceGetTemperature": lambda _card, _sensor: 61,
+        "nvmlDeviceGetClockInfo": lambda _card, kind: 1900 + kind,
+        "nvmlDeviceGetPowerUsage": lambda _: 312_400,
+        "nvmlDeviceGetPerformanceState": lambda _: 0,
+        "nvmlDeviceGetCurrentClocksEventReasons": lambda _: reasons,
+        "nvmlDeviceGetViolationStatus": violated,
+    }
+    nvml.setitem(sys.modules, "pynvml", fake_nvml(**{**answers, **replaced}))
+    return accelerator_conditions()
+
+
+def test_temperature_clocks_and_power_are_told_as_they_are_now(nvml: pytest.MonkeyPatch) -> None:
+    assert conditions_of(nvml, reasons=0x1, power=5_000_000) == {
+        "memory_clock": "1902 MHz",
+        "performance_state": "P0",
+        "power": "312 W",
+        "slowed by power limit": "5000 us",
+        "slowed by thermal limit": "0 us",
+        "slowed now": "no",
+        "sm_clock": "1901 MHz",
+        "temperature": "61 C",
+    }
+
+
+def test_an_idle_card_or_one_with_clocks_of_its_users_choice_has_not_throttled(
+    nvml: pytest.MonkeyPatch,
+) -> None:
+    calm = conditions_of(nvml, reasons=0x1 | 0x2 | 0x10 | 0x100, power=9_000_000)
+    assert throttling(calm, calm) is None
+    assert throttling({}, {}) is None
+
+
+def test_a_card_that_throttled_says_why_and_for_how_long(nvml: pytest.MonkeyPatch) -> None:
+    start = conditions_of(nvml, reasons=0x4, power=1_000_000, thermal=0)
+    end = conditions_of(nvml, reasons=0x20 | 0x40, power=1_000_000, thermal=12_500_000)
+    assert throttling(start, end) == (
+        "power cap at the start; too hot (driver), too hot (hardware) at the end; "
+        "12.5 ms below its clocks by the thermal limit"
+    )
+    # What happened between the two is seen although neither shows it.
+    start = conditions_of(nvml, reasons=0)
+    end = conditions_of(nvml, reasons=0, power=2_000_000)
+    assert throttling(start, end) == "2 ms below its clocks by the power limit"
+
+
+def test_older_drivers_are_asked_by_the_older_name(nvml: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> types.SimpleNamespace:
+        fake = fake_nvml(nvmlDeviceGetCurrentClocksThrottleReasons=lambda _: 0x8)
+        assert not hasattr(fake, name)
+        return fake
+
+    nvml.setitem(sys.modules, "pynvml", absent("nvmlDeviceGetCurrentClocksEventReasons"))
+    assert accelerator_conditions() == {"slowed now": "hardware slowdown"}
+
+
+def test_without_a_driver_there_are_no_conditions(nvml: pytest.MonkeyPatch) -> None:
+    nvml.setitem(sys.modules, "pynvml", None)
+    assert accelerator_conditions() == {}

@@ -69,3 +69,15 @@ def test_the_first_of_two_installed_versions_counts_and_a_broken_one_is_skipped(
     monkeypatch.setattr(sys, "path", [str(tmp_path / "a"), str(tmp_path / "b")])
 
     assert packages.installed_packages() == {"twice": "1.0"}
+
+
+def test_what_setuptools_carries_for_itself_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendored = tmp_path / "setuptools" / "_vendor"
+    folder = vendored / "platformdirs-4.4.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Name: platformdirs\nVersion: 4.4.0\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [str(vendored)])
+
+    assert packages.installed_packages() == {}

@@ -47,6 +47,7 @@ RESULTS = [
         comparison=DRIFT,
         hint="goldtrace explain transformer",
         seconds=1.5,
+        origin="training:train",
     ),
     RunResult(
         name="t",
@@ -109,7 +110,10 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "name": "transformer",
         "device": "cpu",
         "platform": "cpu-portable",
+        "origin": "training:train",
+        "line": None,
         "verdict": "drift",
+        "headline": "drift from step 3: group0.lr 0.1 → 0.1001",
         "exact": False,
         "passed": False,
         "equivalent_ulp": None,
@@ -124,6 +128,7 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "diagnosis": None,
         "environment_changes": [{"what": "torch", "golden": "2.14.1", "now": "2.15.0"}],
         "steps_compared": 40,
+        "course": None,
         "divergences": [
             {
                 "step": 3,
@@ -140,6 +145,7 @@ def test_a_run_is_described_with_the_names_that_other_programs_read() -> None:
         "error": None,
         "skipped": None,
         "hint": "goldtrace explain transformer",
+        "next": "goldtrace explain transformer",
         "candidate": None,
         "checklist": [],
         "seconds": 1.5,

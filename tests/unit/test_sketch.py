@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from goldtrace.recording import sketch as sketches
 from goldtrace.recording.sketch import buckets_for, sketch_tensors
 
 
@@ -106,3 +107,17 @@ def test_sketching_draws_nothing_and_changes_nothing():
     sketch_tensors(dict(model.named_parameters()))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(model.weight, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_packed_as_for_a_gpu_tensors_have_the_sketches_that_they_have_alone(monkeypatch, dtype):
+    monkeypatch.setattr(sketches, "_PACKED", 3)
+    monkeypatch.setattr(sketches, "_AT_ONCE", 2)
+    torch.manual_seed(0)
+    sizes = {"a": 7, "b": 200_000, "c": 0, "d": 65_536, "e": 65_537, "f": 1, "g": 300_001}
+    flats = {name: torch.randn(size).to(dtype) for name, size in sizes.items()}
+    flats["nan"] = torch.tensor([float("nan"), 1.0, float("inf")]).to(dtype)
+    packed = sketches._packed_lanes(flats)
+    for row, alone in zip(packed, sketches._each_lanes(flats), strict=True):
+        assert row.tolist() == pytest.approx(alone.tolist(), rel=1e-12, abs=1e-9, nan_ok=True)
+    assert sketches._packed_lanes({"a": torch.zeros(0)}).tolist() == [[0.0] * 64]

@@ -135,6 +135,12 @@ def test_another_commit_alone_does_not_change_a_golden(store: GoldenStore) -> No
     assert samples.plan(store, samples.trace(revision=revision)).action is PlanAction.UNCHANGED
 
 
+def test_another_temperature_alone_does_not_change_a_golden(store: GoldenStore) -> None:
+    samples.record(store, samples.trace())
+    warmer = samples.trace(conditions={"start": {"temperature": "61 C"}})
+    assert samples.plan(store, warmer).action is PlanAction.UNCHANGED
+
+
 @pytest.mark.parametrize(("before", "now", "action"), [(2, 3, "REPLACED"), (3, 2, "UNCHANGED")])
 def test_a_stronger_certificate_replaces_and_a_weaker_one_does_not(
     store: GoldenStore, before: int, now: int, action: str

@@ -19,6 +19,7 @@ from goldtrace.cli import (
     init,
     ledger,
     record,
+    report,
     try_,
 )
 from goldtrace.errors import ExitCode, GoldtraceError, RunError
@@ -26,7 +27,7 @@ from goldtrace.errors import ExitCode, GoldtraceError, RunError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (check, record, accept, ledger, try_, bisect, diff, explain, doctor, data, init)
+_COMMANDS = (check, record, accept, ledger, try_, bisect, diff, explain, report, doctor, data, init)
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -55,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"goldtrace: {error}\n")
         return int(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("goldtrace: interrupted; no golden was changed\n")
+        sys.stderr.write(
+            "goldtrace: interrupted; no golden was changed but those reported as written\n"
+        )
         return 130
     except BrokenPipeError:
         # The reader of a pipe has seen enough; Python would complain again while it exits.

@@ -57,8 +57,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     )
     for acceptance in acceptances:
         print(_screen(acceptance))
-    if not arguments.dry_run:
-        accept(acceptances, store=store)
+    for acceptance in () if arguments.dry_run else acceptances:
+        accept(acceptance, store=store)
+        recorded = acceptance.recorded
+        if recorded.action is not PlanAction.UNCHANGED:
+            place = arguments.golden_dir / recorded.name / recorded.platform
+            print(f"written: {place}", flush=True)
     options.write_json(
         arguments.json,
         {
@@ -78,9 +82,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             ],
         },
     )
-    if not arguments.dry_run:
-        written = sum(each.recorded.action is not PlanAction.UNCHANGED for each in acceptances)
-        print(f"written: {written} of {len(acceptances)}, in {arguments.golden_dir}")
     return ExitCode.PASS
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
-from goldtrace.cli.progress import announce, counting
+from goldtrace.cli.progress import announce, counting, watching
 from goldtrace.errors import ExitCode, UsageError
 from goldtrace.model.verdict import Verdict
 
@@ -27,10 +29,17 @@ def add_to(commands: Any) -> None:
         help="train the declared runs and compare them with their goldens",
         description="Train each declared run in a fresh pinned process and hold its trace against "
         "the stored golden: what `pytest golden` does, without pytest.",
-        epilog="example: goldtrace check transformer --jobs 2 --json report.json",
+        epilog="example: goldtrace check transformer --jobs 2 --report golden-report",
     )
     options.add_runs(parser)
     options.add_json(parser)
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-q", "--quiet", action="store_true", help="say a line for each run that failed, no more"
+    )
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="list every difference of a run that failed"
+    )
     parser.add_argument(
         "--jobs",
         type=options.at_least(1),
@@ -50,7 +59,8 @@ def add_to(commands: Any) -> None:
         "--report",
         type=Path,
         metavar="DIR",
-        help="write report.json and the traces there, and candidate goldens of failing runs",
+        help="write report.html, report.md, report.json, GitLab's files and the traces there, "
+        "and candidate goldens of failing runs",
     )
     parser.add_argument(
         "--no-candidates",
@@ -63,39 +73,67 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Check, show, and answer with the exit status of the worst result."""
-    from goldtrace.report.document import dump_document, to_document
-    from goldtrace.report.terminal import render_failure, render_table
+    from goldtrace.report.ci import publish
+    from goldtrace.report.document import to_document
+    from goldtrace.report.folder import write_report
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import check, select
 
     if arguments.nearest and arguments.strict:
         raise UsageError("--strict allows no other platform's golden", found="--nearest")
     runs = select(arguments.golden_dir, arguments.runs, arguments.device)
-    store = GoldenStore(arguments.golden_dir)
-    results = check(
-        runs,
-        store=store,
-        root=options.root_of(arguments.golden_dir),
-        jobs=arguments.jobs,
-        nearest=arguments.nearest,
-        report=arguments.report,
-        progress=announce,
+    store, root = GoldenStore(arguments.golden_dir), options.root_of(arguments.golden_dir)
+    with watching(store) if not arguments.quiet else nullcontext() as watch:
+        results = check(
+            runs,
+            store=store,
+            root=root,
+            jobs=arguments.jobs,
+            nearest=arguments.nearest,
+            report=arguments.report,
+            progress=announce if not arguments.quiet else lambda _: None,
+            watch=watch or (lambda *_: nullcontext()),
+        )
+    show(results, quiet=arguments.quiet, verbose=arguments.verbose)
+    if arguments.report is not None:
+        # Before the candidates, so that the verdicts are there whatever ends their training.
+        write_report(arguments.report, to_document(results), root=root)
+        results = _with_candidates(runs, results, store, arguments)
+    document = to_document(results)
+    options.write_json(arguments.json, document)
+    if arguments.report is not None:
+        write_report(arguments.report, document, root=root)
+    for line in publish(document, root=root, variables=os.environ):
+        print(line)
+    return exit_code(results, strict=arguments.strict)
+
+
+def show(results: Sequence[RunResult], *, quiet: bool, verbose: bool) -> None:
+    """The failures, each as long as is wanted, and the table of all runs."""
+    from goldtrace.report.terminal import (
+        headline,
+        render_comparison,
+        render_failure,
+        render_table,
     )
+
     for result in results:
-        if not result.passed and result.skipped is None:
-            print(render_failure(result), end="\n\n")
+        if result.passed or result.skipped is not None:
+            continue
+        if quiet:
+            print(headline(result))
+            continue
+        print(render_failure(result), end="\n\n")
+        if verbose and result.comparison is not None and result.comparison.divergences:
+            print(render_comparison(result), end="\n\n")
+    if quiet:
+        return
     print(render_table(results))
     for result in results:
         # What a failure shows with its finding, a run that passes would keep to itself.
         if result.passed and result.comparison is not None:
             for note in result.comparison.notes:
                 print(f"note: {result.name} on {result.device}: {note}")
-    if arguments.report is not None:
-        results = _with_candidates(runs, results, store, arguments)
-        text = dump_document(to_document(results))
-        options.write_text(arguments.report / "report.json", text)
-    options.write_json(arguments.json, to_document(results))
-    return exit_code(results, strict=arguments.strict)
 
 
 def _with_candidates(

@@ -13,19 +13,22 @@ if TYPE_CHECKING:
     import argparse
 
     from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import RunResult
 
 
 def add_to(commands: Any) -> None:
     """Declare the subcommand."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "diff",
-        help="compare two traces",
+        help="compare two traces, or a run with its compiled self",
         description="Compare two traces or goldens: directories that hold header.json and "
-        "steps.jsonl. The first stands for the golden.",
-        epilog="example: goldtrace diff golden/transformer/cpu-portable /tmp/other/cpu-portable",
+        "steps.jsonl. The first stands for the golden. With --paired, train a declared run twice, "
+        "eager and with its models compiled by torch.compile, and compare these.",
+        epilog="example: goldtrace diff golden/transformer/cpu-portable /tmp/other/cpu-portable; "
+        "goldtrace diff --paired transformer --device cuda",
     )
     parser.add_argument(
-        "traces", nargs="+", type=Path, metavar="TRACE", help="two directories; or one file"
+        "traces", nargs="*", type=Path, metavar="TRACE", help="two directories; or one file"
     )
     parser.add_argument(
         "--textconv",
@@ -33,42 +36,80 @@ def add_to(commands: Any) -> None:
         help="print one file of a golden as lines that git can compare: "
         'git config diff.goldtrace.textconv "goldtrace diff --textconv"',
     )
+    parser.add_argument("--paired", metavar="RUN", help="a declared run, eager against compiled")
+    parser.add_argument(
+        "--no-calibrate",
+        action="store_true",
+        help="with --paired: don't measure how the run amplifies rounding; any bit is drift",
+    )
+    parser.add_argument(
+        "--device", choices=options.DEVICES, default="cpu", help="with --paired (default: cpu)"
+    )
+    options.add_golden_dir(parser)
     options.add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Compare and show; 0 when every bit agrees, 1 otherwise."""
-    wanted = 1 if arguments.textconv else 2
+    """Compare and show; 0 when every bit agrees or only rounding differs, 1 otherwise."""
+    from goldtrace.report.document import to_document
+    from goldtrace.report.terminal import render_comparison
+
+    wanted = 0 if arguments.paired else 1 if arguments.textconv else 2
     if len(arguments.traces) != wanted:
         raise UsageError(
             "the wrong number of paths",
-            expected="one file" if arguments.textconv else "two directories of traces",
-            found=" ".join(map(str, arguments.traces)),
+            expected="two directories of traces, or --textconv and one file, or --paired RUN",
+            found=" ".join(map(str, arguments.traces)) or "nothing",
             hint="goldtrace diff --help",
         )
     if arguments.textconv:
         return _print_file(arguments.traces[0])
-    from goldtrace.compare import compare_traces
+    result = _paired(arguments) if arguments.paired else _stored(*arguments.traces)
+    print(render_comparison(result))
+    options.write_json(arguments.json, to_document([result]))
+    return ExitCode.PASS if result.passed else ExitCode.DRIFT
+
+
+def _stored(golden_folder: Path, current_folder: Path) -> RunResult:
+    from goldtrace.compare import compare_traces, course_of
     from goldtrace.environment import changes
     from goldtrace.model.verdict import RunResult
-    from goldtrace.report.document import to_document
-    from goldtrace.report.terminal import render_comparison
 
-    golden, current = map(read_trace, arguments.traces)
+    golden, current = read_trace(golden_folder), read_trace(current_folder)
     comparison = compare_traces(
         golden, current, tolerance={}, environment_changes=changes(golden.header, current.header)
     )
-    result = RunResult(
+    return RunResult(
         name=current.header.run,
         device=current.header.device,
         platform=current.header.platform,
         verdict=comparison.verdict,
         comparison=comparison,
+        course=course_of(golden, current, comparison),
+        origin=current.header.origin,
     )
-    print(render_comparison(result))
-    options.write_json(arguments.json, to_document([result]))
-    return ExitCode.PASS if result.passed else ExitCode.DRIFT
+
+
+def _paired(arguments: argparse.Namespace) -> RunResult:
+    from goldtrace.pairing import compare_compiled
+    from goldtrace.workflow import select
+
+    chosen = select(arguments.golden_dir, [arguments.paired], [arguments.device])
+    if not chosen:
+        raise UsageError(
+            f"{arguments.paired} isn't declared for {arguments.device}",
+            where=str(arguments.golden_dir / arguments.paired / "run.toml"),
+            hint=f'devices = ["{arguments.device}"]',
+        )
+    [(spec, device)] = chosen
+    return compare_compiled(
+        spec,
+        device,
+        root=options.root_of(arguments.golden_dir),
+        calibrated=not arguments.no_calibrate,
+        progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
+    )
 
 
 def _print_file(path: Path) -> ExitCode:

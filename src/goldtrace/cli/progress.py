@@ -7,9 +7,15 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from goldtrace.calibrating import Counted
+    from goldtrace.model.spec import RunSpec
+    from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow import Watch
+
+
+_NAME = 40  # columns of a run's name beside its bar
 
 
 def announce(sentence: str) -> None:
@@ -41,6 +47,40 @@ def counting(what: str) -> Iterator[Counted]:
             bar.update(task, completed=done, total=total, left=_left(left).removeprefix(", "))
 
         yield counted
+
+
+@contextlib.contextmanager
+def watching(store: GoldenStore) -> Iterator[Watch]:
+    """A bar for each run that trains, with step, rate and time left; nothing but on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda *_: contextlib.nullcontext()
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from goldtrace.report.terminal.pace import Pace
+    from goldtrace.report.text import clip
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        @contextlib.contextmanager
+        def watch(spec: RunSpec, device: str) -> Iterator[Callable[[int], None]]:
+            total = store.step_count(spec.name)
+            pace = Pace(total)
+            name = escape(clip(f"{spec.name} on {device}", _NAME))
+            task = bars.add_task(name, total=total, pace=pace.told(0))
+
+            def told(done: int) -> None:
+                bars.update(task, completed=done, pace=pace.told(done))
+
+            try:
+                yield told
+            finally:
+                bars.remove_task(task)
+
+        yield watch
 
 
 def _left(seconds: float | None) -> str:

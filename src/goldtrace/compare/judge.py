@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from goldtrace.compare.align import align_names, align_steps
 from goldtrace.compare.digests import Ladder, compare_digests
 from goldtrace.compare.explain import Explained
-from goldtrace.compare.notes import nan_notes, platform_note, tolerance_notes
+from goldtrace.compare.notes import (
+    nan_notes,
+    platform_note,
+    throttle_note,
+    tolerance_notes,
+    unportable_note,
+)
 from goldtrace.compare.rules import GRAD_NORM, read_rules
 from goldtrace.compare.scalars import Where, compare_scalars
 from goldtrace.compare.thresholds import ROUNDING_ULP
@@ -83,7 +89,9 @@ def compare_traces(
         *explained.notes,
         *nan_notes(golden, current),
         *platform_note(golden.header, current.header),
+        *throttle_note(current.header),
         *tolerance_notes(rules),
+        *unportable_note(current.header),
     ]
     if len(kept) < len(found):
         notes.append(f"{len(found):,} differences; {len(kept):,} are listed, the first among them")

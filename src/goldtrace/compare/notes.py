@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from goldtrace.compare.align import align_steps, natural
 from goldtrace.compare.rules import GRAD_NORM
+from goldtrace.determinism.unportable import warning
+from goldtrace.environment import throttling
 from goldtrace.model.scalar import Scalar
 
 if TYPE_CHECKING:
@@ -47,6 +49,20 @@ def platform_note(golden: Header, current: Header) -> Iterator[str]:
     """That the two traces come from different platforms, if they do."""
     if golden.platform != current.platform:
         yield f"the golden was recorded on {golden.platform}, this run on {current.platform}"
+
+
+def throttle_note(current: Header) -> Iterator[str]:
+    """That the GPU could not keep its clocks, if it could not."""
+    conditions = current.conditions
+    slowed = throttling(conditions.get("start", {}), conditions.get("end", {}))
+    if slowed is not None:
+        yield f"the GPU throttled ({slowed}): compare its bits, not its times"
+
+
+def unportable_note(current: Header) -> Iterator[str]:
+    """That the run uses operators that no pin makes portable, if it does."""
+    if current.unportable:
+        yield warning(current.unportable)
 
 
 def tolerance_notes(rules: Rules) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from goldtrace.determinism.context import InForce, deterministic, pinned
 from goldtrace.determinism.importing import imports_draw_nothing
 from goldtrace.determinism.profiles import PROFILES, Pin, PinKind, Profile, profile_for
+from goldtrace.determinism.refusal import explained_refusal
 from goldtrace.determinism.seeding import (
     generator,
     register_generator,
@@ -21,6 +22,7 @@ __all__ = [
     "PinKind",
     "Profile",
     "deterministic",
+    "explained_refusal",
     "generator",
     "imports_draw_nothing",
     "pinned",

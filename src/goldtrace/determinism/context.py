@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.determinism import canary
-from goldtrace.determinism.profiles import PinKind, profile_for
+from goldtrace.determinism.profiles import PinKind, profile_for, warning_only
 from goldtrace.determinism.startup import not_in_force, verify_environment
 from goldtrace.determinism.switches import EFFECTS, SWITCHES
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from goldtrace.determinism.profiles import Pin, Profile
-
-_ALGORITHMS = "torch.use_deterministic_algorithms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +56,7 @@ def pinned(
     """``deterministic`` for who wants to know the canaries as well."""
     chosen = profile_for(profile, device)
     if warn_only:
-        chosen = _warning_only(chosen)
+        chosen = warning_only(chosen)
     verify_environment(chosen)
     with contextlib.ExitStack() as undo:
         _apply(chosen, undo)
@@ -105,11 +102,3 @@ def _apply(profile: Profile, undo: contextlib.ExitStack) -> None:
     for pin in profile.pins:
         if pin.kind in (PinKind.TORCH, PinKind.THREADS):
             undo.callback(SWITCHES[pin.name].put(torch, pin.value))
-
-
-def _warning_only(profile: Profile) -> Profile:
-    pins = tuple(
-        dataclasses.replace(pin, value="warn") if pin.name == _ALGORITHMS else pin
-        for pin in profile.pins
-    )
-    return dataclasses.replace(profile, pins=pins)

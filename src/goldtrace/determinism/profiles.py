@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import importlib.metadata
 from dataclasses import dataclass
@@ -73,9 +74,11 @@ _PYTHON = (
     _env("PYTHONHASHSEED", "0", "the order of sets of strings follows the hash seed", "python"),
 )
 
+_ALGORITHMS = "torch.use_deterministic_algorithms"
+
 _TORCH = (
     _torch(
-        "torch.use_deterministic_algorithms",
+        _ALGORITHMS,
         "error",
         "operators without a deterministic kernel raise (or warn, under warn_only)",
         "torch",
@@ -84,12 +87,6 @@ _TORCH = (
         "TORCHINDUCTOR_DETERMINISTIC",
         "1",
         "torch.compile picks kernels by timing them",
-        "torch",
-    ),
-    _torch(
-        "torch.utils.deterministic.fill_uninitialized_memory",
-        "True",
-        "reading memory before it is written gives NaN instead of whatever lay there",
         "torch",
     ),
     _torch(
@@ -107,11 +104,33 @@ _TORCH = (
     ),
 )
 
+_FILLED = _torch(
+    "torch.utils.deterministic.fill_uninitialized_memory",
+    "True",
+    "reading memory before it is written gives NaN instead of whatever lay there",
+    "torch",
+)
+
+_NOT_FILLED = _torch(
+    "torch.utils.deterministic.fill_uninitialized_memory",
+    "False",
+    "filling every result before an operator writes it costs a twentieth of a ResNet's step",
+    "torch",
+)
+
 _SQUARE_ROOT = Pin(
     name="torch.sqrt",
     kind=PinKind.TORCH,
     value="correctly rounded",
     reason="MKL's vector sqrt differs by CPU even under MKL_CBWR=COMPATIBLE",
+    read_by=("torch",),
+)
+
+_PRODUCTS = Pin(
+    name="torch.mm",
+    kind=PinKind.TORCH,
+    value="numpy",
+    reason="float32 products under MKL_CBWR=COMPATIBLE take four times as long as OpenBLAS' AVX2",
     read_by=("torch",),
 )
 
@@ -146,6 +165,7 @@ _PORTABLE_X86 = (
     ),
     _env("OPENBLAS_CORETYPE", "Haswell", "matrix products of numpy are dispatched by CPU", "numpy"),
     _SQUARE_ROOT,
+    _PRODUCTS,
     Pin(
         name="torch.backends.cpu.get_cpu_capability()",
         kind=PinKind.EFFECT,
@@ -211,8 +231,24 @@ _CUDA = (
         "device 0 is the same card for CUDA and for the driver that describes it",
         "cuda",
     ),
-    _env("NCCL_ALGO", "Ring", "the order of a reduction follows the algorithm", "nccl"),
-    _env("NCCL_PROTO", "Simple", "the order of a reduction follows the protocol", "nccl"),
+    _env(
+        "TRITON_DEFAULT_FP_FUSION",
+        "1",
+        "Triton 3.10 changes the default: fused multiply-add rounds once, two operators twice",
+        "triton",
+    ),
+    _env(
+        "NCCL_ALGO",
+        "Ring",
+        "NCCL picks ring, tree or NVLS by size and topology, each with its own order of sums",
+        "nccl",
+    ),
+    _env(
+        "NCCL_PROTO",
+        "Simple",
+        "LL, LL128 and Simple cut a message differently, and so the ring begins elsewhere",
+        "nccl",
+    ),
     _torch("torch.backends.cudnn.deterministic", "True", "some algorithms add atomically", "cudnn"),
     _torch("torch.backends.cudnn.benchmark", "False", "algorithms are chosen by timing", "cudnn"),
     _torch(
@@ -242,9 +278,21 @@ _CUDA = (
     _torch(
         "torch.backends.cuda.cudnn_sdp_enabled",
         "False",
-        "cuDNN's attention has no deterministic backward pass on every card",
+        "cuDNN's attention has no backward pass that torch takes for deterministic",
         "cudnn",
     ),
+)
+
+# torch lets these add atomically where it may only warn (at::_flash_attention_backward and
+# _efficient_attention_backward); otherwise they add in a fixed order.
+_CUDA_WARNING_ONLY = tuple(
+    _torch(
+        f"torch.backends.cuda.{backend}_sdp_enabled",
+        "False",
+        "under warn_only its backward pass adds atomically: attention takes plain products instead",
+        "torch",
+    )
+    for backend in ("flash", "mem_efficient")
 )
 
 # What numpy calls the AVX-512 groups that it dispatches to, by the first release that does, and the
@@ -340,12 +388,13 @@ def profile_for(
             "unknown profile", expected=" or ".join(PROFILES), found=name, hint="set profile"
         )
     if name == "cpu-native" and device != "cuda":
-        pins = (*_PYTHON, *_TORCH, *_threads(thread_count()))
+        pins = (*_PYTHON, *_TORCH, _FILLED, *_threads(thread_count()))
         return Profile(name=name, device=device, pins=pins)
     if name == "universal" and device != "cuda":
-        pins = (*_PYTHON, *_TORCH, _UNIVERSAL)
+        pins = (*_PYTHON, *_TORCH, _NOT_FILLED, _UNIVERSAL)
         return Profile(name=name, device=device, pins=pins)
-    pins = (*_PYTHON, *_TORCH, *_threads(1))
+    filled = _FILLED if device == "cuda" or name == "cuda" else _NOT_FILLED
+    pins = (*_PYTHON, *_TORCH, filled, *_threads(1))
     # On another architecture none of these variables means anything. The profile cpu-portable keeps
     # them, so that it fails there; a GPU behind an Arm host has a platform key of its own.
     portable = (device != "cuda" and name == "cpu-portable") or cpu.is_x86
@@ -354,3 +403,13 @@ def profile_for(
     if device == "cuda" or name == "cuda":
         return Profile(name="cuda", device="cuda", pins=(*pins, *_CUDA), canaries=portable)
     return Profile(name=name, device=device, pins=pins, canaries=portable)
+
+
+def warning_only(profile: Profile) -> Profile:
+    """The profile of a run that lets operators without a deterministic implementation warn."""
+    pins = [
+        dataclasses.replace(pin, value="warn") if pin.name == _ALGORITHMS else pin
+        for pin in profile.pins
+    ]
+    more = _CUDA_WARNING_ONLY if profile.device == "cuda" else ()
+    return dataclasses.replace(profile, pins=(*pins, *more))

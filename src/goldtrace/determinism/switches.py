@@ -9,9 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from goldtrace.determinism import precision, square_root
+from goldtrace.determinism import precision
+from goldtrace.determinism.matrix_product import PRODUCTS
+from goldtrace.determinism.square_root import SQUARE_ROOT
+
+if TYPE_CHECKING:
+    from goldtrace.determinism.override import Override
 
 Restore = Callable[[], None]
 
@@ -73,27 +78,33 @@ def _put_algorithms(torch: Any, value: str) -> Restore:
     return lambda: torch.set_deterministic_debug_mode(before)
 
 
-def _read_cudnn_attention(torch: Any) -> str:
-    cuda = torch.backends.cuda
-    return str(cuda.cudnn_sdp_enabled()) if hasattr(cuda, "cudnn_sdp_enabled") else "False"
+def _attention(backend: str) -> Switch:
+    """One implementation of attention on the GPU; one that this torch lacks counts as off."""
+
+    def read(torch: Any) -> str:
+        enabled = getattr(torch.backends.cuda, f"{backend}_sdp_enabled", None)
+        return "False" if enabled is None else str(enabled())
+
+    def put(torch: Any, value: str) -> Restore:
+        enable = getattr(torch.backends.cuda, f"enable_{backend}_sdp", None)
+        if enable is None:
+            return _nothing
+        before = read(torch) == "True"
+        enable(value == "True")
+        return lambda: enable(before)
+
+    return Switch(read, put)
 
 
-def _put_cudnn_attention(torch: Any, value: str) -> Restore:
-    cuda = torch.backends.cuda
-    if not hasattr(cuda, "enable_cudnn_sdp"):
-        return _nothing
-    before = cuda.cudnn_sdp_enabled()
-    cuda.enable_cudnn_sdp(value == "True")
-    return lambda: cuda.enable_cudnn_sdp(before)
+def _override(override: Override, ours: str, theirs: str) -> Switch:
+    def read(_torch: Any) -> str:
+        return ours if override.in_force else theirs
 
+    def put(_torch: Any, _value: str) -> Restore:
+        override.begin()
+        return override.end
 
-def _read_square_root(_torch: Any) -> str:
-    return "correctly rounded" if square_root.replaced() else "the vector library's"
-
-
-def _put_square_root(_torch: Any, _value: str) -> Restore:
-    square_root.replace_square_root()
-    return square_root.restore_square_root
+    return Switch(read, put)
 
 
 def _read_universal(_torch: Any) -> str:
@@ -139,8 +150,11 @@ SWITCHES = {
     "torch.backends.cuda.matmul.allow_fp16_accumulation": _attribute(
         "backends.cuda.matmul.allow_fp16_accumulation"
     ),
-    "torch.backends.cuda.cudnn_sdp_enabled": Switch(_read_cudnn_attention, _put_cudnn_attention),
-    "torch.sqrt": Switch(_read_square_root, _put_square_root),
+    "torch.backends.cuda.cudnn_sdp_enabled": _attention("cudnn"),
+    "torch.backends.cuda.flash_sdp_enabled": _attention("flash"),
+    "torch.backends.cuda.mem_efficient_sdp_enabled": _attention("mem_efficient"),
+    "torch.sqrt": _override(SQUARE_ROOT, "correctly rounded", "the vector library's"),
+    "torch.mm": _override(PRODUCTS, "numpy", "torch's own"),
     "goldtrace.universal": Switch(_read_universal, _put_universal),
     "torch.num_threads": Switch(lambda torch: str(torch.get_num_threads()), _put_threads),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from goldtrace.environment.conditions import accelerator_conditions, throttling
 from goldtrace.environment.difference import changes, suspicion
 from goldtrace.environment.platforms import platform_key, platform_problem, require_platform
 from goldtrace.environment.probe import probe_environment
 from goldtrace.environment.revision import revision
 
 __all__ = [
+    "accelerator_conditions",
     "changes",
     "platform_key",
     "platform_problem",
@@ -15,4 +17,5 @@ __all__ = [
     "require_platform",
     "revision",
     "suspicion",
+    "throttling",
 ]

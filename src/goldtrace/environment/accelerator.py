@@ -21,11 +21,11 @@ _MIB = 1024**2
 def describe_accelerator() -> dict[str, str]:
     """Model, driver, versions, memory, bus, ECC, clocks and power limit of the first visible GPU.
 
-    What changes while it runs (temperature, current clocks) is left out. Without NVML only what
-    torch tells is there; without a GPU the answer is empty.
+    What changes while it runs (temperature, current clocks) is left to ``conditions``. Without
+    NVML only what torch tells is there; without a GPU the answer is empty.
     """
     facts = _from_torch()
-    with _nvml() as nvml:
+    with nvml_ready() as nvml:
         if nvml is not None:
             facts.update(_from_nvml(nvml))
     return dict(sorted(facts.items()))
@@ -40,9 +40,9 @@ def compute_capability() -> str:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return "".join(map(str, torch.cuda.get_device_capability()))
-    with _nvml() as nvml:
+    with nvml_ready() as nvml:
         if nvml is not None:
-            handle = _first_visible(nvml)
+            handle = first_visible(nvml)
             if handle is not None:
                 return "".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(handle)))
     answer = _nvidia_smi("compute_cap")
@@ -59,7 +59,7 @@ def compute_capability() -> str:
 
 
 @contextlib.contextmanager
-def _nvml() -> Iterator[Any]:
+def nvml_ready() -> Iterator[Any]:
     """The NVML module, ready for use, or ``None`` where it or the driver is missing."""
     try:
         import pynvml
@@ -77,7 +77,7 @@ def _nvml() -> Iterator[Any]:
         pynvml.nvmlShutdown()
 
 
-def _first_visible(nvml: Any) -> Any:
+def first_visible(nvml: Any) -> Any:
     """The handle of the GPU that CUDA calls device 0; ``None`` if all are hidden."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     first = "0" if visible is None else visible.split(",")[0].strip()
@@ -92,7 +92,7 @@ def _first_visible(nvml: Any) -> Any:
 
 
 def _from_nvml(nvml: Any) -> dict[str, str]:
-    device = _first_visible(nvml)
+    device = first_visible(nvml)
     if device is None:
         return {}
     questions: dict[str, Callable[[], object]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -28,10 +29,12 @@ def normalised(name: str) -> str:
 def installed_packages() -> dict[str, str]:
     """The version of every distribution on the path by its normalised name, sorted.
 
-    Of a name that is installed twice, the one that an import finds counts.
+    Of a name that is installed twice, the one that an import finds counts. What setuptools carries
+    for itself is left out: it puts that on the path once something, such as a compiler, imports it.
     """
     found: dict[str, str] = {}
-    for distribution in importlib.metadata.distributions():
+    path = [entry for entry in sys.path if Path(entry).parts[-2:] != ("setuptools", "_vendor")]
+    for distribution in importlib.metadata.distributions(path=path):
         metadata = distribution.metadata
         if "Name" in metadata:  # a half-removed distribution leaves a folder without metadata
             found.setdefault(normalised(metadata["Name"]), distribution.version)

@@ -27,7 +27,7 @@ from goldtrace.isolation.messages import (
     send,
 )
 from goldtrace.isolation.options import unpack
-from goldtrace.isolation.role import JUDGED, NOISE, OUT
+from goldtrace.isolation.role import JUDGED, NOISE, OUT, PROGRESS
 from goldtrace.lifeline import end_with
 from goldtrace.model.noise import Noise
 
@@ -130,6 +130,7 @@ class _Server:
         item = self._items[request.item]
         session.testsfailed = request.failures
         self._config.stash[OUT] = request.out
+        self._config.stash[PROGRESS] = request.progress
         self._config.stash[JUDGED] = request.judged
         noise = request.noise
         self._config.stash[NOISE] = Noise(**noise) if noise is not None else None

@@ -36,8 +36,9 @@ class Run:
     """Run one item; ``following`` is the chain of the session's next item, ``None`` at its end.
 
     ``failures`` is how many tests of the session have failed so far, for ``--maxfail``; the trace
-    is left in the directory ``out``; ``noise`` perturbs its gradients (the fields of ``Noise``).
-    Without ``judged`` the trace is all that is asked for, whatever the golden says.
+    is left in the directory ``out``; ``noise`` perturbs its gradients (the fields of ``Noise``);
+    ``progress`` is the file that its heartbeat goes to. Without ``judged`` the trace is all
+    that is asked for, whatever the golden says.
     """
 
     item: str
@@ -45,6 +46,7 @@ class Run:
     failures: int
     out: str
     noise: Mapping[str, Any] | None = None
+    progress: str | None = None
     judged: bool = True
 
 

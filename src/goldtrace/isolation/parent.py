@@ -77,8 +77,15 @@ class Child:
         with contextlib.suppress(OSError):  # its death is reported when an answer is awaited
             send(self._connection, start)
 
-    def run(self, request: Run, on_report: Callable[[dict[str, Any]], None], *, where: str) -> None:
-        """Have one item run; its reports arrive one by one.
+    def run(
+        self,
+        request: Run,
+        on_report: Callable[[dict[str, Any]], None],
+        *,
+        where: str,
+        on_wait: Callable[[], None] | None = None,
+    ) -> None:
+        """Have one item run; its reports arrive one by one, ``on_wait`` is called between them.
 
         Raises:
             RunnerDiedError: the process ended.
@@ -96,7 +103,7 @@ class Child:
             )
         self._request(request, where)
         while True:
-            match self._await(where):
+            match self._await(where, on_wait):
                 case Reported(report=report):
                     on_report(dict(report))
                 case Finished(active=active):
@@ -148,12 +155,14 @@ class Child:
         except OSError:
             raise self._died(where) from None
 
-    def _await(self, where: str) -> Message:
+    def _await(self, where: str, on_wait: Callable[[], None] | None = None) -> Message:
         while True:
             # Data loader workers keep the channel open after a killed child: look at it as well.
             while not self._connection.poll(_ALIVE_CHECK):
                 if self._process.poll() is not None and not self._connection.poll(0):
                     raise self._died(where)
+                if on_wait is not None:
+                    on_wait()
             try:
                 message = receive(self._connection)
             except (EOFError, OSError):

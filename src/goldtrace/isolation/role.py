@@ -15,6 +15,9 @@ OUT = pytest.StashKey[str]()
 NOISE: pytest.StashKey[Noise | None] = pytest.StashKey()
 """In the stash of a child's config: the noise in the gradients of the running item."""
 
+PROGRESS: pytest.StashKey[str | None] = pytest.StashKey()
+"""In the stash of a child's config: the file that says how far the running item is."""
+
 JUDGED = pytest.StashKey[bool]()
 """In the stash of a child's config: whether the running item is held against its golden."""
 

@@ -43,7 +43,9 @@ class Header:
     ``settings`` is ``RunSpec.settings()`` and ``spec_digest`` its digest; ``pins`` are the pins
     that were verified to be in force, with their values; ``data`` maps a data set to the SHA-256
     of each of its files; ``canaries`` the digests of small computations, which show the component
-    that computes otherwise on another machine.
+    that computes otherwise on another machine; ``conditions`` how the accelerator was at the
+    ``start`` and at the ``end``, which no comparison rests on; ``unportable`` the operators of the
+    taped steps that no pin makes the same on every CPU.
     """
 
     run: str
@@ -58,7 +60,9 @@ class Header:
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     revision: Revision | None = None
     canaries: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     loaders: tuple[str, ...] = ()
+    unportable: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from goldtrace.model.checklist import Point
+    from goldtrace.model.course import Course
     from goldtrace.model.diagnosis import Diagnosis
 
 
@@ -132,8 +133,9 @@ class RunResult:
     """What became of one run on one device in one check.
 
     ``verdict`` is ``None`` when the run was skipped (``skipped`` says why) or could not be
-    judged (``error`` says why). ``proposal`` is ``None`` where no candidate was asked for;
-    ``checklist`` is empty where there was no trace.
+    judged (``error`` says why). ``origin`` is the run's entry point or the test's node id.
+    ``proposal`` is ``None`` where no candidate was asked for; ``checklist`` is empty where there
+    was no trace.
     """
 
     name: str
@@ -147,6 +149,8 @@ class RunResult:
     hint: str | None = None
     seconds: float | None = None
     diagnosis: Diagnosis | None = None
+    course: Course | None = None
+    origin: str | None = None
     proposal: Proposal | None = None
     checklist: tuple[Point, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)

@@ -13,9 +13,12 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldtrace.determinism import explained_refusal
 from goldtrace.errors import EntryPointError, GoldtraceError, RunError
+from goldtrace.heartbeat import Heartbeat
 from goldtrace.lifeline import end_with
 from goldtrace.model.codec import encode_trace
+from goldtrace.model.execution import Execution
 from goldtrace.model.noise import Noise
 from goldtrace.model.spec import RunSpec
 from goldtrace.recording.capture import capturing
@@ -37,8 +40,16 @@ def main(spec_file: Path, out: Path) -> None:
     try:
         wanted = request.get("capture")
         observe = None if wanted is None else capturing(wanted["place"], Path(wanted["folder"]))
-        device = request["device"]
-        with recording(spec, device, root=root, observe=observe, noise=noise) as run:
+        device, beats = request["device"], request.get("progress")
+        with recording(
+            spec,
+            device,
+            root=root,
+            observe=observe,
+            noise=noise,
+            execution=Execution(request["execution"]),
+            progress=Heartbeat(Path(beats)).beat if beats is not None else None,
+        ) as run:
             _call(import_entry(spec), run)
             files = encode_trace(run.finish())
     except GoldtraceError as error:
@@ -84,6 +95,10 @@ def _call(entry: Callable[[GoldenRun], object], run: GoldenRun) -> None:
     except (Exception, SystemExit) as error:
         # The frames of this file say nothing to the author of the entry point.
         frames = traceback.format_exception(type(error), error, error.__traceback__)
+        refusal = explained_refusal(error, run.device, where=run.name)
+        if refusal is not None:
+            refusal.traceback = "".join([frames[0], *frames[2:]])
+            raise refusal from error
         raise RunError(
             "the entry point raised",
             where=run.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from goldtrace.recording.digest import (
     digest_text,
     raw_bytes,
 )
+from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 _LEAVES = (torch.Tensor, np.ndarray, np.generic, bool, int, float, str, bytes)
@@ -45,7 +47,32 @@ def digest_batch(batch: Any, *, where: str) -> BatchDigest:
     Raises:
         RecordingError: the nest holds something else; the message names its place and type.
     """
+    return _digest(dict(_leaves("batch", batch, where)))
+
+
+def start_batch(batch: Any, *, where: str) -> Callable[[], BatchDigest]:
+    """``digest_batch`` of a batch as it is now; what a GPU holds is fetched without waiting for it.
+
+    Raises:
+        RecordingError: as ``digest_batch``.
+    """
     leaves = dict(_leaves("batch", batch, where))
+    if not any(isinstance(leaf, torch.Tensor) and leaf.is_cuda for leaf in leaves.values()):
+        digest = _digest(leaves)
+        return lambda: digest
+    fetched = {name: _kept(leaf) for name, leaf in leaves.items()}
+    return lambda: _digest({name: leaf() for name, leaf in fetched.items()})
+
+
+def _kept(leaf: Any) -> Callable[[], Any]:
+    """A leaf that stays as it is whatever happens to the original."""
+    if isinstance(leaf, torch.Tensor) and _has_rows(leaf):
+        return to_host(leaf)
+    kept = leaf.clone() if isinstance(leaf, torch.Tensor) else copy.copy(leaf)
+    return lambda: kept
+
+
+def _digest(leaves: Mapping[str, Any]) -> BatchDigest:
     digests = {name: _digest_leaf(name, leaf) for name, leaf in leaves.items()}
     return BatchDigest(whole=combine(digests), samples=_digest_samples(leaves), leaves=digests)
 
@@ -88,7 +115,7 @@ def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
         tensor = torch.from_numpy(leaf) if _is_numeric_array(leaf) else leaf
         if not isinstance(tensor, torch.Tensor) or tensor.ndim == 0:
             continue
-        if tensor.layout is not torch.strided or count not in (None, len(tensor)):
+        if not _has_rows(tensor) or count not in (None, len(tensor)):
             return None
         count = len(tensor)
         if count == 0:
@@ -106,6 +133,10 @@ def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
             state.update(data[place * size : (place + 1) * size])
         samples.append(state.hexdigest())
     return combine({f"{place}": sample for place, sample in enumerate(sorted(samples))})
+
+
+def _has_rows(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
 
 
 def _is_numeric_array(leaf: Any) -> bool:

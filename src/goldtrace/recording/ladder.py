@@ -14,10 +14,11 @@ from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
 from goldtrace.recording import optimizer as optimizers
-from goldtrace.recording.digest import combine, dense_parts, digest_tensor, digest_text, raw_bytes
+from goldtrace.recording.digest import combine, dense_parts, held, raw_bytes, start_digests
+from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 # torch.compile wraps a module and prefixes its names; the parameters are the same ones.
 _COMPILED = "_orig_mod."
@@ -25,10 +26,10 @@ _COMPILED = "_orig_mod."
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """The gradients as an optimizer was about to use them."""
+    """The gradients as an optimizer was about to use them; a GPU may still be at work on them."""
 
-    tensors: Mapping[str, str]
-    norm: Scalar | None
+    tensors: Callable[[], Mapping[str, str]]
+    norm: Callable[[], Scalar | None]
 
 
 class Watched:
@@ -112,32 +113,26 @@ class Watched:
             lines[name] = f"{_shape(buffer)} buffer"
         return lines
 
-    def weights(self) -> dict[str, str]:
-        """The digest of each parameter."""
-        return {name: digest_tensor(name, p) for name, p in self.parameters().items()}
-
-    def buffer_digests(self) -> dict[str, str]:
-        """The digest of each buffer."""
-        return {name: digest_tensor(name, buffer) for name, buffer in self.buffers().items()}
-
-    def buffer_norm(self) -> Scalar | None:
+    @torch.no_grad()
+    def buffer_norm(self) -> Callable[[], Scalar | None]:
         """The geometric mean of the norms of the floating-point buffers that are not zero.
 
         As float32: the last bits of a logarithm are not the same on every processor.
         """
-        norms = [
-            torch.linalg.vector_norm(buffer.detach().double())
+        norms = _fetched_norms(
+            buffer.detach().double()
             for buffer in self.buffers().values()
             if buffer.is_floating_point() and buffer.layout is torch.strided and buffer.numel()
-        ]
-        if not norms:
-            return None
-        together = torch.stack([norm.to(norms[0].device) for norm in norms])
-        found = [norm for norm in together.tolist() if norm]
-        if not found:
-            return None
-        mean = math.exp(math.fsum(map(math.log, found)) / len(found))
-        return Scalar.of(torch.tensor(mean, dtype=torch.float64).float().item(), "float32")
+        )
+
+        def finish() -> Scalar | None:
+            found = [norm for norm in norms().tolist() if norm]
+            if not found:
+                return None
+            mean = math.exp(math.fsum(map(math.log, found)) / len(found))
+            return Scalar.of(torch.tensor(mean, dtype=torch.float64).float().item(), "float32")
+
+        return finish
 
     def gradients(self, parameters: Iterable[torch.Tensor] | None = None) -> Gradients:
         """The digest of each gradient that is there, and the norm of all of them together."""
@@ -147,17 +142,20 @@ class Watched:
             for place, p in enumerate(chosen)
             if p.grad is not None
         }
-        digests = {name: digest_tensor(name, gradient) for name, gradient in named.items()}
-        return Gradients(digests, _norm(named.values()))
+        digests = start_digests({Rung.GRADIENTS: named})
+        return Gradients(lambda: digests()[Rung.GRADIENTS], _norm(named.values()))
 
-    def optimizer_state(self) -> dict[str, str]:
-        """The digest of each tensor of optimizer state."""
-        digests: dict[str, str] = {}
+    def state(self) -> dict[Rung, Mapping[str, torch.Tensor | str]]:
+        """What a step leaves behind, by rung: optimizer state, weights and buffers."""
+        return {
+            Rung.OPTIMIZER: dict(self._optimizer_state()),
+            Rung.WEIGHTS: dict(self.parameters()),
+            Rung.BUFFERS: dict(self.buffers()),
+        }
+
+    def _optimizer_state(self) -> Iterator[tuple[str, torch.Tensor | str]]:
         for optimizer in self.optimizers.values():
-            for name, value in optimizers.state_tensors(optimizer, self._names):
-                digest = digest_text(name, value) if isinstance(value, str) else None
-                digests[name] = digest or digest_tensor(name, value)  # type: ignore[arg-type]
-        return digests
+            yield from optimizers.state_tensors(optimizer, self._names)
 
     def hyperparameters(self) -> dict[str, Scalar | str]:
         """The hyper-parameters of every group, and the loss scale."""
@@ -173,8 +171,7 @@ class Watched:
         """SHA-256 of the final weights, buffers and optimizer state, in the order of the names."""
         state = {
             name: value
-            for optimizer in self.optimizers.values()
-            for name, value in optimizers.state_tensors(optimizer, self._names)
+            for name, value in self._optimizer_state()
             if isinstance(value, torch.Tensor)
         }
         return {
@@ -228,20 +225,43 @@ def _shape(tensor: torch.Tensor) -> str:
 def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
     state = hashlib.sha256()
     for name in sorted(tensors):
-        for part, dense in dense_parts(tensors[name].detach()):
+        for part, dense in dense_parts(held(name, tensors[name]).detach()):
             state.update(f"{name}{part} {_shape(dense)}\n".encode())
             state.update(raw_bytes(dense))
     return state.hexdigest()
 
 
 @torch.no_grad()
-def _norm(gradients: Iterable[torch.Tensor]) -> Scalar | None:
+def _norm(gradients: Iterable[torch.Tensor]) -> Callable[[], Scalar | None]:
     """The Euclidean norm over all gradients; the sum over tensors is taken in float64."""
-    squares = []
-    for gradient in gradients:
-        values = gradient.coalesce().values() if gradient.is_sparse else gradient
-        wide = torch.float32 if values.dtype in (torch.float16, torch.bfloat16) else None
-        squares.append(torch.linalg.vector_norm(values, dtype=wide).double().cpu().square())
-    if not squares:
-        return None
-    return Scalar.of(float(torch.stack(squares).sum().sqrt().item()))
+    own = (held("a gradient", gradient) for gradient in gradients)
+    norms = _fetched_norms(
+        gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in own
+    )
+
+    def finish() -> Scalar | None:
+        found = norms()
+        return Scalar.of(float(found.square().sum().sqrt().item())) if len(found) else None
+
+    return finish
+
+
+def _fetched_norms(tensors: Iterable[torch.Tensor]) -> Callable[[], torch.Tensor]:
+    """The norm of each tensor as float64 on the host, by device."""
+    alike: dict[torch.device, list[torch.Tensor]] = {}
+    for tensor in tensors:
+        alike.setdefault(tensor.device, []).append(tensor)
+    fetched = [to_host(torch.stack(_norms(values))) for values in alike.values()]
+    return lambda: torch.cat([torch.zeros(0), *(norms() for norms in fetched)])
+
+
+def _norms(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The norm of each tensor as float64."""
+    if tensors[0].is_cuda and {tensor.dtype for tensor in tensors} == {torch.float32}:
+        # Two launches for all of them, instead of one each.
+        return [*torch.stack(torch._foreach_norm(tensors)).double()]  # noqa: SLF001 - as in clip_grad_norm_
+    half = (torch.float16, torch.bfloat16)
+    return [
+        torch.linalg.vector_norm(t, dtype=torch.float32 if t.dtype in half else None).double()
+        for t in tensors
+    ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
+from goldtrace.recording.on_device import to_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
@@ -37,6 +41,19 @@ def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
         found=found,
         hint=f"reduce it first, for example {name}={name}.mean()",
     )
+
+
+def start_scalar(name: str, value: Any, *, where: str) -> Callable[[], Scalar]:
+    """``scalar_of`` a value as it is now; one that a GPU holds is fetched without waiting for it.
+
+    Raises:
+        RecordingError: the value is no single real number.
+    """
+    if isinstance(value, torch.Tensor) and value.is_cuda and value.numel() == 1:
+        fetched = to_host(value)
+        return lambda: scalar_of(name, fetched(), where=where)
+    scalar = scalar_of(name, value, where=where)
+    return lambda: scalar
 
 
 def single(scalar: Scalar) -> Scalar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from goldtrace.determinism import rng_states
+from goldtrace.determinism.unportable import unportable_among
 from goldtrace.errors import RecordingError
+from goldtrace.model.execution import Execution
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_early, is_sketched
 from goldtrace.model.verdict import Rung
-from goldtrace.recording.batch import digest_batch
-from goldtrace.recording.digest import combine, digest_bytes
+from goldtrace.recording.batch import start_batch
+from goldtrace.recording.compiling import compile_in_place, require_compiled
+from goldtrace.recording.digest import combine, digest_bytes, start_digests
 from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests, unwrapped
 from goldtrace.recording.noise import Perturbation
-from goldtrace.recording.numbers import scalar_of, unchanged
+from goldtrace.recording.numbers import scalar_of, start_scalar, unchanged
 from goldtrace.recording.sketch import Movement
 from goldtrace.recording.tape import Tape
 
@@ -67,6 +71,8 @@ class GoldenRun:
         tape: Tape | None = None,
         rounding: Callable[[Scalar], Scalar] = unchanged,
         noise: Noise | None = None,
+        progress: Callable[[int], None] | None = None,
+        execution: Execution = Execution.EAGER,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -76,6 +82,8 @@ class GoldenRun:
         self._tape = tape or Tape((), root=Path.cwd())
         self._rounding = rounding
         self._noise = noise
+        self._progress = progress
+        self._execution = execution
         self._perturbation: Perturbation | None = None
         self._movement: Movement | None = None
         self._data: dict[str, Mapping[str, str]] = {}
@@ -83,6 +91,7 @@ class GoldenRun:
         self._hooks: list[Any] = []
         self._pending: list[tuple[Gradients, Mapping[str, Scalar | str]]] = []
         self._steps: list[StepRecord] = []
+        self._unfinished: deque[Callable[[], StepRecord]] = deque()
         self._next = 0
         self._latest: Mapping[Rung, Mapping[str, str]] = {}
         self._metrics: dict[str, Scalar] = {}
@@ -108,7 +117,7 @@ class GoldenRun:
             RecordingError: called twice, after the first step, or with something else.
         """
         self._require_running("watch")
-        if self._watched is not None or self._steps:
+        if self._watched is not None or self._next:
             raise RecordingError(
                 "golden_run.watch was called twice or after the first step",
                 where=self.name,
@@ -118,6 +127,8 @@ class GoldenRun:
         optimizers: Any = unwrapped(named("optimizer", optimizer, torch.optim.Optimizer))
         watched = Watched(models, optimizers, named("scheduler", scheduler, None), scaler)
         self._watched = watched
+        if self._execution is Execution.COMPILED:
+            compile_in_place(watched.models.values())
         self._hooks = [
             hook
             for each in watched.optimizers.values()
@@ -126,14 +137,17 @@ class GoldenRun:
                 each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
             )
         ]
-        tensors = {
-            Rung.STRUCTURE: watched.structure(),
-            Rung.WEIGHTS: watched.weights(),
-            Rung.BUFFERS: watched.buffer_digests(),
-        }
+        digests = start_digests(
+            {Rung.WEIGHTS: watched.parameters(), Rung.BUFFERS: watched.buffers()}
+        )
+        structure = {Rung.STRUCTURE: watched.structure()}
         self._movement = Movement(watched)
-        record = StepRecord(number=INITIAL_STEP, sketches=self._movement.start())
-        self._append(record, tensors, keep_tensors=True)
+        sketches = self._movement.start()
+        self._begin_record(
+            lambda: StepRecord(number=INITIAL_STEP, sketches=sketches()),
+            lambda: {**structure, **digests()},
+            keep_tensors=True,
+        )
         self._perturb_next_pass()
         self._tape.begin(0, watched.origins)
 
@@ -149,15 +163,8 @@ class GoldenRun:
         """
         self._require_running("step")
         self._tape.end()
-        if self._metrics:
-            raise RecordingError(
-                "a step after the end of the run",
-                where=f"{self.name}, step {self._next}",
-                expected="golden_run.metric(…) after the last step",
-                found=f"metric {next(iter(self._metrics))!r} is recorded already",
-                hint="pass figures of a single step to golden_run.step(…) by name",
-            )
         where = f"{self.name}, step {self._next}"
+        self._require_no_metrics(where)
         given = scalars if loss is None else {"loss": loss, **scalars}
         reserved = sorted(_RESERVED & given.keys())
         if reserved or not (given or batch is not None or self._watched):
@@ -166,36 +173,44 @@ class GoldenRun:
                 where=where,
                 expected="golden_run.step(loss=loss, batch=(x, y)), further scalars by name",
             )
-        record: dict[str, Any] = {
-            "number": self._next,
-            "scalars": {
-                name: self._rounding(scalar_of(name, v, where=where)) for name, v in given.items()
-            },
-        }
-        ladder: dict[Rung, str] = {}
-        if batch is not None:
-            digest = digest_batch(batch, where=where)
-            ladder[Rung.BATCH] = digest.whole
-            record["samples"] = digest.samples
-        tensors: dict[Rung, Mapping[str, str]] = {}
+        numbers = {name: start_scalar(name, v, where=where) for name, v in given.items()}
+        batch_digest = None if batch is None else start_batch(batch, where=where)
         if self._perturbation is not None:
             self._perturbation.restore()
+        gradients: Gradients | None = None
+        hyperparameters: Mapping[str, Scalar | str] = {}
+        digests = sketches = buffer_norm = None
         if self._watched is not None:
-            gradients, record["hyperparameters"] = self._take_gradients(self._watched)
-            norm = gradients.norm
-            record["grad_norm"] = None if norm is None else self._rounding(norm)
-            record["buffer_norm"] = self._watched.buffer_norm() if is_early(self._next) else None
-            tensors = {
-                Rung.GRADIENTS: gradients.tensors,
-                Rung.OPTIMIZER: self._watched.optimizer_state(),
-                Rung.WEIGHTS: self._watched.weights(),
-                Rung.BUFFERS: self._watched.buffer_digests(),
-            }
+            gradients, hyperparameters = self._take_gradients(self._watched)
+            digests = start_digests(self._watched.state())
+            if is_early(self._next):
+                buffer_norm = self._watched.buffer_norm()
             if self._movement is not None and is_sketched(self._next):
-                record["sketches"] = self._movement.now()
-        first = self._next == 0
-        self._append(StepRecord(ladder=ladder, **record), tensors, keep_tensors=first)
+                sketches = self._movement.now()
+
+        def record(number: int = self._next) -> StepRecord:
+            found = None if batch_digest is None else batch_digest()
+            norm = None if gradients is None else gradients.norm()
+            return StepRecord(
+                number=number,
+                scalars={name: self._rounding(scalar()) for name, scalar in numbers.items()},
+                hyperparameters=hyperparameters,
+                grad_norm=None if norm is None else self._rounding(norm),
+                buffer_norm=None if buffer_norm is None else buffer_norm(),
+                ladder={} if found is None else {Rung.BATCH: found.whole},
+                samples=None if found is None else found.samples,
+                sketches={} if sketches is None else sketches(),
+            )
+
+        def tensors() -> Mapping[Rung, Mapping[str, str]]:
+            if gradients is None or digests is None:
+                return {}
+            return {Rung.GRADIENTS: gradients.tensors(), **digests()}
+
+        self._begin_record(record, tensors, keep_tensors=self._next == 0)
         self._next += 1
+        if self._progress is not None:
+            self._progress(self._next)
         self._perturb_next_pass()
         self._tape.begin(self._next, self._watched.origins if self._watched is not None else dict)
 
@@ -237,19 +252,24 @@ class GoldenRun:
                 expected="golden_run.step(loss=…, batch=…) once for every training step",
                 hint="is the data loader empty?",
             )
+        if self._execution is Execution.COMPILED:
+            require_compiled(self.name)
         for hook in self._hooks:
             hook.remove()
         if self._perturbation is not None:
             self._perturbation.restore()
+        self._end_records()
         last = self._steps[-1]
         if last.number > 0:
             self._steps[-1] = replace(last, tensors=self._latest)
         if self._movement is not None and not last.sketches:
             # Whatever happened since the last power of two, or after the last step, shows here.
-            self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now())
+            self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now()())
         final = self._watched.final_digests() if self._watched is not None else {}
+        header = self._header(self._data)
+        called = (call.op for step in self._tape.steps for call in step.calls)
         self._trace = Trace(
-            header=self._header(self._data),
+            header=replace(header, unportable=unportable_among(called, header.platform)),
             steps=tuple(self._steps),
             end=End(metrics=dict(self._metrics), final=final),
             tape=tuple(self._tape.steps),
@@ -263,6 +283,16 @@ class GoldenRun:
     def _require_running(self, call: str) -> None:
         if self._trace is not None:
             raise RecordingError(f"golden_run.{call} after the end of the run", where=self.name)
+
+    def _require_no_metrics(self, where: str) -> None:
+        if self._metrics:
+            raise RecordingError(
+                "a step after the end of the run",
+                where=where,
+                expected="golden_run.metric(…) after the last step",
+                found=f"metric {next(iter(self._metrics))!r} is recorded already",
+                hint="pass figures of a single step to golden_run.step(…) by name",
+            )
 
     def _perturb_next_pass(self) -> None:
         if self._noise is None or self._watched is None:
@@ -315,22 +345,39 @@ class GoldenRun:
             return watched.gradients(), watched.hyperparameters()
         if len(pending) == 1:
             return pending[0]
-        tensors = {
-            f"call{place}.{name}": digest
-            for place, (gradients, _) in enumerate(pending)
-            for name, digest in gradients.tensors.items()
-        }
+
+        def tensors() -> dict[str, str]:
+            return {
+                f"call{place}.{name}": digest
+                for place, (gradients, _) in enumerate(pending)
+                for name, digest in gradients.tensors().items()
+            }
+
         return Gradients(tensors, pending[-1][0].norm), pending[-1][1]
 
-    def _append(
+    def _begin_record(
         self,
-        record: StepRecord,
-        tensors: Mapping[Rung, Mapping[str, str]],
+        record: Callable[[], StepRecord],
+        tensors: Callable[[], Mapping[Rung, Mapping[str, str]]],
         *,
         keep_tensors: bool,
     ) -> None:
+        """Queue a record that a GPU may still be at work on, and end the one before it.
+
+        By now the GPU has long finished that one, so that nothing is waited for.
+        """
         streams = {name: digest_bytes(state) for name, state in rng_states().items()}
-        ladder = {**record.ladder, Rung.RNG: combine(streams), **rung_digests(tensors)}
-        kept = tensors if keep_tensors else {}
-        self._latest = tensors
-        self._steps.append(replace(record, ladder=ladder, rng=streams, tensors=kept))
+        self._end_records()
+
+        def end() -> StepRecord:
+            step, self._latest = record(), tensors()
+            ladder = {**step.ladder, Rung.RNG: combine(streams), **rung_digests(self._latest)}
+            kept = self._latest if keep_tensors else {}
+            return replace(step, ladder=ladder, rng=streams, tensors=kept)
+
+        self._unfinished.append(end)
+
+    def _end_records(self) -> None:
+        """Fetch what the GPU computed for the records that are queued."""
+        while self._unfinished:
+            self._steps.append(self._unfinished.popleft()())

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from goldtrace.determinism import imports_draw_nothing, pinned, seed_everything
-from goldtrace.environment import platform_key, probe_environment, require_platform, revision
+from goldtrace.environment import (
+    accelerator_conditions,
+    platform_key,
+    probe_environment,
+    require_platform,
+    revision,
+)
 from goldtrace.errors import DeviceUnavailableError
+from goldtrace.model.execution import Execution
 from goldtrace.model.trace import Header
 from goldtrace.recording.loaders import loaders_noted
 from goldtrace.recording.numbers import single, unchanged
@@ -17,7 +24,7 @@ from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from goldtrace.model.noise import Noise
@@ -26,6 +33,9 @@ if TYPE_CHECKING:
 
 NOISE_PIN = "gradient noise"
 """The pin of a perturbed trace, which can therefore never be taken for a plain one."""
+
+EXECUTION_PIN = "execution"
+"""The pin of a trace whose models were compiled behind the training's back."""
 
 
 @contextmanager
@@ -36,12 +46,16 @@ def recording(
     root: Path,
     observe: Observer | None = None,
     noise: Noise | None = None,
+    progress: Callable[[int], None] | None = None,
+    execution: Execution = Execution.EAGER,
 ) -> Iterator[GoldenRun]:
     """Apply and verify the profile of ``spec``, seed every generator and hand out the recorder.
 
     ``root`` is the directory that the project's lock file and repository are looked for in;
     ``observe`` is told of each operator of the steps that are taped. ``noise`` perturbs the run's
-    gradients, and is named among the pins of its trace; such a run has no tape.
+    gradients, and is named among the pins of its trace; such a run has no tape. So is another
+    ``execution`` than eager.
+    ``progress`` is called after each step with how many there have been.
     Everything process-wide is put back when the block is left.
 
     Raises:
@@ -57,6 +71,11 @@ def recording(
         loaders_noted() as loaders,
     ):
         seeds = seed_everything(spec.seed)
+        start = accelerator_conditions() if device == "cuda" else {}
+
+        marks = {} if noise is None else {NOISE_PIN: str(noise)}
+        if execution is not Execution.EAGER:
+            marks[EXECUTION_PIN] = execution.value
 
         def header(data: Mapping[str, Mapping[str, str]]) -> Header:
             return Header(
@@ -66,12 +85,13 @@ def recording(
                 origin=spec.entry,
                 settings=spec.settings(),
                 spec_digest=spec.digest(),
-                pins=in_force.pins if noise is None else {**in_force.pins, NOISE_PIN: str(noise)},
+                pins={**in_force.pins, **marks},
                 environment=probe_environment(device, root=root),
                 seeds=seeds,
                 data=data,
                 revision=revision(root),
                 canaries=in_force.canaries,
+                conditions={"start": start, "end": accelerator_conditions()} if start else {},
                 loaders=tuple(sorted(loaders)),
             )
 
@@ -84,6 +104,8 @@ def recording(
             rounding=single if in_force.pins.get("goldtrace.universal") else unchanged,
             tape=Tape(spec.tape if noise is None else (), root=root.absolute(), observe=observe),
             noise=noise,
+            progress=progress,
+            execution=execution,
         )
         try:
             yield run

@@ -9,17 +9,19 @@ apart their weights are without holding any.
 
 from __future__ import annotations
 
+import functools
 import random
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from goldtrace.model.verdict import Rung
+from goldtrace.recording.digest import held
+from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from goldtrace.model.trace import Sketch
     from goldtrace.recording.ladder import Watched
@@ -29,7 +31,10 @@ _PIECE = 1 << 16
 _LANES = 64  # partial sums side by side; a multiple of every number of buckets
 _TOTAL = 512  # buckets that a step spends on all tensors of a rung together
 _FEWEST, _MOST = 2, 8
+_STRIDE = 8  # signs between two places where a piece may begin
 _SEED = "goldtrace sketch 2"
+_PACKED = 1024  # pieces that a GPU copies side by side: 256 MiB of float32
+_AT_ONCE = 256  # pieces of these that it widens to float64 at a time: 128 MiB
 
 
 def buckets_for(tensors: int) -> int:
@@ -40,42 +45,112 @@ def buckets_for(tensors: int) -> int:
     return buckets
 
 
-@torch.no_grad()
 def sketch_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, Sketch]:
     """The sketch of each strided tensor; float64 sums, the same on every device but for rounding.
 
     Tensors of other layouts are left out.
     """
-    chosen = {
-        name: tensor.detach()
-        for name, tensor in tensors.items()
-        if tensor.layout is torch.strided and not tensor.is_quantized
-    }
+    return start_sketches(tensors)()
+
+
+@torch.no_grad()
+def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str, Sketch]]:
+    """Begin to sketch tensors as they are now, on the device that holds them."""
+    own = {name: held(name, tensor).detach() for name, tensor in tensors.items()}
+    chosen = {name: tensor for name, tensor in own.items() if _has_numbers(tensor)}
     buckets = buckets_for(len(chosen))
-    sums: dict[torch.device, list[tuple[str, torch.Tensor]]] = {}
+    alike: dict[tuple[torch.device, torch.dtype], dict[str, torch.Tensor]] = {}
     for name, tensor in chosen.items():
-        sums.setdefault(tensor.device, []).append((name, _lanes(name, tensor)))
-    sketches = {}
-    for entries in sums.values():
-        folded = torch.stack([lanes for _, lanes in entries])
-        folded = folded.view(len(entries), -1, buckets).sum(1)
-        for (name, _), row in zip(entries, folded.cpu().tolist(), strict=True):
-            sketches[name] = tuple(row)
-    return {name: sketches[name] for name in chosen}
+        flat = _flat(tensor)
+        alike.setdefault((flat.device, flat.dtype), {})[name] = flat
+    fetched = []
+    for (device, _), flats in alike.items():
+        lanes = _packed_lanes(flats) if device.type == "cuda" else _each_lanes(flats)
+        fetched.append((flats, to_host(lanes.view(len(flats), -1, buckets).sum(1))))
+
+    def finish() -> dict[str, Sketch]:
+        found = {
+            name: tuple(row)
+            for names, rows in fetched
+            for name, row in zip(names, rows().tolist(), strict=True)
+        }
+        return {name: found[name] for name in chosen}
+
+    return finish
 
 
-def _lanes(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The signed sums of the elements whose places agree modulo ``_LANES``."""
+def _has_numbers(tensor: torch.Tensor) -> bool:
+    plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    return plain and _widens(tensor.dtype)
+
+
+@functools.cache
+def _widens(dtype: torch.dtype) -> bool:
+    """Whether torch converts the dtype: of some, such as packed halves of a byte, it does not."""
+    try:
+        torch.zeros(1, dtype=torch.uint8).expand(dtype.itemsize).contiguous().view(dtype).to(
+            torch.complex128
+        )
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
     flat = tensor.contiguous().view(-1)
-    if not flat.is_floating_point() or flat.itemsize == 1:
-        flat = flat.double()
+    return flat if flat.is_floating_point() and flat.itemsize > 1 else flat.double()
+
+
+def _each_lanes(flats: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack([_lanes(name, flat) for name, flat in flats.items()])
+
+
+def _packed_lanes(flats: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The lanes of flat tensors of one dtype, with few launches for all of them."""
+    lanes: list[torch.Tensor] = []
+    batch: dict[str, torch.Tensor] = {}
+    pieces = 0
+    for name, flat in flats.items():
+        batch[name] = flat
+        pieces += -(-flat.numel() // _PIECE)
+        if pieces >= _PACKED:
+            lanes += _pack(batch)
+            batch, pieces = {}, 0
+    return torch.stack([*lanes, *_pack(batch)])
+
+
+def _pack(flats: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+    if not flats:
+        return []
+    first = next(iter(flats.values()))
+    counts = [-(-flat.numel() // _PIECE) for flat in flats.values()]
+    packed = torch.zeros(sum(counts), _PIECE, dtype=first.dtype, device=first.device)
+    parts = torch.split(packed, counts)
+    views = [part.view(-1)[: f.numel()] for part, f in zip(parts, flats.values(), strict=True)]
+    torch._foreach_copy_(views, list(flats.values()))
+    rows = _rows_of(first.device, tuple(zip(flats, counts, strict=True)))
+    signs = _signs(str(first.device), first.dtype).unfold(0, _PIECE, _STRIDE)
+    # One block in float64 at a time.
+    blocks = (
+        (block * signs[own]).double()
+        for block, own in zip(
+            torch.split(packed, _AT_ONCE), torch.split(rows, _AT_ONCE), strict=True
+        )
+    )
+    sums = torch.cat([b.view(len(b), _PIECE // _LANES, _LANES).sum(1) for b in blocks])
+    # A sum for each, not a product with a matrix: a NaN must stay in its own tensor.
+    return [part.sum(0) for part in torch.split(sums, counts)]
+
+
+def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
+    """The signed sums of the elements whose places agree modulo ``_LANES``."""
     # A product with a sign is exact in every format, and half as wide as in float64.
-    signs = _signs(str(tensor.device), flat.dtype)
-    narrow, wide = _scratch(str(tensor.device), flat.dtype)
+    signs = _signs(str(flat.device), flat.dtype)
+    narrow, wide = _scratch(str(flat.device), flat.dtype)
     starts = _starts(name, 1 + flat.numel() // _PIECE)
-    total = torch.zeros(_LANES, dtype=torch.float64, device=tensor.device)
+    total = torch.zeros(_LANES, dtype=torch.float64, device=flat.device)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
     for start, piece in zip(starts, torch.split(flat, _PIECE), strict=False):
         count = piece.numel()
@@ -88,14 +163,14 @@ def _lanes(name: str, tensor: torch.Tensor) -> torch.Tensor:
     return total
 
 
-@lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=8)
 def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
     bits = random.Random(_SEED).getrandbits(2 * _PIECE).to_bytes(_PIECE // 4, "little")  # noqa: S311
     signs = np.unpackbits(np.frombuffer(bits, dtype=np.uint8)).astype(np.float64) * 2 - 1
     return torch.from_numpy(signs).to(device=device, dtype=dtype)
 
 
-@lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=8)
 def _scratch(device: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """Room for the products of a piece with its signs: to ask for it each time costs a fifth."""
     return (
@@ -110,7 +185,17 @@ def _starts(name: str, count: int) -> list[int]:
     Elsewhere for each piece, or rows that change places by whole pieces would cancel.
     """
     stream = random.Random(f"{_SEED} {name}")  # noqa: S311 - signs, not secrets
-    return [8 * stream.randrange(_PIECE // 8) for _ in range(count)]
+    return [_STRIDE * stream.randrange(_PIECE // _STRIDE) for _ in range(count)]
+
+
+@functools.lru_cache(maxsize=16)
+def _rows_of(device: torch.device, named: tuple[tuple[str, int], ...]) -> torch.Tensor:
+    """``_starts`` of all pieces, in strides."""
+    starts = [start // _STRIDE for name, count in named for start in _starts(name, count)]
+    rows = torch.tensor(starts, dtype=torch.int64)
+    if device.type != "cuda":
+        return rows
+    return rows.pin_memory().to(device, non_blocking=True)
 
 
 class Movement:
@@ -125,29 +210,36 @@ class Movement:
         self._watched = watched
         self._start = self._sketches()
 
-    def start(self) -> dict[Rung, dict[str, Sketch]]:
+    def start(self) -> Callable[[], dict[Rung, dict[str, Sketch]]]:
         """The sketches of the initial tensors themselves."""
-        return {
+        return lambda: {
             rung: {name: _rounded(sketch) for name, sketch in named.items()}
-            for rung, named in self._start.items()
+            for rung, named in self._start().items()
         }
 
-    def now(self) -> dict[Rung, dict[str, Sketch]]:
+    def now(self) -> Callable[[], dict[Rung, dict[str, Sketch]]]:
         """The sketch of how far each tensor is from where it began; of a new one, its own."""
-        return {
+        sketches = self._sketches()
+        return lambda: {
             rung: {
-                name: _difference(sketch, self._start.get(rung, {}).get(name))
+                name: _difference(sketch, self._start().get(rung, {}).get(name))
                 for name, sketch in named.items()
             }
-            for rung, named in self._sketches().items()
+            for rung, named in sketches().items()
         }
 
-    def _sketches(self) -> dict[Rung, dict[str, Sketch]]:
-        sketches = {
-            Rung.WEIGHTS: sketch_tensors(self._watched.parameters()),
-            Rung.BUFFERS: sketch_tensors(self._watched.buffers()),
+    def _sketches(self) -> Callable[[], dict[Rung, dict[str, Sketch]]]:
+        started = {
+            Rung.WEIGHTS: start_sketches(self._watched.parameters()),
+            Rung.BUFFERS: start_sketches(self._watched.buffers()),
         }
-        return {rung: named for rung, named in sketches.items() if named}
+
+        @functools.cache
+        def finish() -> dict[Rung, dict[str, Sketch]]:
+            found = {rung: sketches() for rung, sketches in started.items()}
+            return {rung: named for rung, named in found.items() if named}
+
+        return finish
 
 
 def _difference(now: Sketch, start: Sketch | None) -> Sketch:

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import (
     _push_mode,
 )
 
+from goldtrace.determinism.refusal import ORIGIN
 from goldtrace.model.tape import REGION, Call, Phase, TapedStep
 from goldtrace.recording.compiled import is_compiled_backward, regions_watched
 from goldtrace.recording.contents import Contents
@@ -169,7 +170,13 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's,
             inputs = self._inputs(read)
             phase, module, line = self.origins.of(node, read)
         after = self._observe(place, func, args, kwargs) if self._observe is not None else None
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError as error:
+            if line is not None:
+                behind = ", in the backward pass" if phase is Phase.BACKWARD else ""
+                setattr(error, ORIGIN, f"{line}{behind}")
+            raise
         if after is not None:
             after(result)
         with self._lock:

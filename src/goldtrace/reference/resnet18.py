@@ -30,6 +30,7 @@ from goldtrace.reference.images import (
 )
 from goldtrace.reference.manifest import packaged_manifest
 from goldtrace.reference.metrics import MulticlassAccuracy
+from goldtrace.reference.mixed import Precision, mixed_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,16 @@ class Config:
     """Whether each residual branch starts as zero."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedConfig(Config):
+    """The ``[config]`` of a ResNet-18 run in mixed precision."""
+
+    precision: str
+    """``bfloat16`` or ``float16``: what autocast computes in."""
+    loss_scale: float
+    """What the loss is multiplied by, and the gradients divided by; constant."""
+
+
 def train(run: GoldenRun) -> None:
     """Train for ``epochs`` and report the loss of each step and the accuracy on the test images.
 
@@ -76,7 +87,18 @@ def train(run: GoldenRun) -> None:
         DataError: the data is not what its manifest lists.
         DataUnavailableError: CIFAR-10 is not on this machine and cannot be downloaded.
     """
-    config = _checked(read_config(Config, run.config, run=run.name), run.name)
+    _train(run, read_config(Config, run.config, run=run.name), Precision(run.device))
+
+
+def train_mixed(run: GoldenRun) -> None:
+    """``train`` in mixed precision: ``[config]`` has ``precision`` and ``loss_scale`` as well."""
+    config = read_config(MixedConfig, run.config, run=run.name)
+    precision = mixed_precision(config.precision, config.loss_scale, run.device, run=run.name)
+    _train(run, config, precision)
+
+
+def _train(run: GoldenRun, config: Config, precision: Precision) -> None:
+    config = _checked(config, run.name)
     train_images, test_images = _load(config)
     run.data(config.data, packaged_manifest(config.data).digests())
 
@@ -92,23 +114,25 @@ def train(run: GoldenRun) -> None:
         weight_decay=config.weight_decay,
     )
     scheduler = build_scheduler(optimizer, warmup=config.warmup_steps, steps=steps)
-    run.watch(model=model, optimizer=optimizer, scheduler=scheduler)
+    run.watch(model=model, optimizer=optimizer, scheduler=scheduler, scaler=precision.scaler)
 
     model.train()
     for _ in range(config.epochs):
         dataset.draw(goldtrace.generator("augmentation"))
         for images, labels in loader:
-            logits = model(images.to(run.device))
-            loss = cross_entropy(
-                logits, labels.to(run.device), label_smoothing=config.label_smoothing
-            )
-            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
-            optimizer.step()
+            with precision.forward():
+                logits = model(images.to(run.device))
+                loss = cross_entropy(
+                    logits, labels.to(run.device), label_smoothing=config.label_smoothing
+                )
+            precision.backward(loss, optimizer)
+            precision.step(optimizer)
             scheduler.step()
             optimizer.zero_grad()
             run.step(loss=loss, batch=(images, labels))
 
-    run.metric(accuracy=_accuracy(model, test_images, config, run.device))
+    with precision.forward():
+        run.metric(accuracy=_accuracy(model, test_images, config, run.device))
 
 
 def build_model(*, zero_init_residual: bool) -> nn.Module:

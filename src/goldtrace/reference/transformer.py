@@ -24,6 +24,7 @@ from goldtrace.reference import synthetic
 from goldtrace.reference.config import read_config, require
 from goldtrace.reference.manifest import packaged_manifest
 from goldtrace.reference.metrics import Mean, MulticlassAccuracy, Perplexity
+from goldtrace.reference.mixed import Precision, mixed_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,16 @@ class Config:
     """Gradients are scaled down to this norm."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedConfig(Config):
+    """The ``[config]`` of a transformer run in mixed precision."""
+
+    precision: str
+    """``bfloat16`` or ``float16``: what autocast computes in."""
+    loss_scale: float
+    """What the loss is multiplied by, and the gradients divided by; constant."""
+
+
 def train(run: GoldenRun) -> None:
     """Train for ``epochs``; report each step's loss, then loss, accuracy and perplexity.
 
@@ -65,7 +76,18 @@ def train(run: GoldenRun) -> None:
         SpecError: ``[config]`` has a wrong key or value.
         DataError: this machine generated other bytes than the manifest lists.
     """
-    config = _checked(read_config(Config, run.config, run=run.name), run.name)
+    _train(run, read_config(Config, run.config, run=run.name), Precision(run.device))
+
+
+def train_mixed(run: GoldenRun) -> None:
+    """``train`` in mixed precision: ``[config]`` has ``precision`` and ``loss_scale`` as well."""
+    config = read_config(MixedConfig, run.config, run=run.name)
+    precision = mixed_precision(config.precision, config.loss_scale, run.device, run=run.name)
+    _train(run, config, precision)
+
+
+def _train(run: GoldenRun, config: Config, precision: Precision) -> None:
+    config = _checked(config, run.name)
     train_tokens = _tokens(synthetic.Split.TRAIN)[: config.train_sequences]
     test_tokens = _tokens(synthetic.Split.TEST)[: config.test_sequences]
     run.data("strides", packaged_manifest("strides").digests())
@@ -81,22 +103,24 @@ def train(run: GoldenRun) -> None:
     model = Decoder(config).to(run.device)
     optimizer = build_optimizer(model, config)
     scheduler = LambdaLR(optimizer, lambda step: _rate(step, config.warmup_steps))
-    run.watch(model=model, optimizer=optimizer, scheduler=scheduler)
+    run.watch(model=model, optimizer=optimizer, scheduler=scheduler, scaler=precision.scaler)
 
     model.train()
     for _ in range(config.epochs):
         for (tokens,) in loader:
             inputs, targets = _shifted(tokens.to(run.device))
-            logits = model(inputs)
-            loss = cross_entropy(logits.flatten(0, 1), targets.flatten())
-            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
+            with precision.forward():
+                logits = model(inputs)
+                loss = cross_entropy(logits.flatten(0, 1), targets.flatten())
+            precision.backward(loss, optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-            optimizer.step()
+            precision.step(optimizer)
             scheduler.step()
             optimizer.zero_grad()
             run.step(loss=loss, batch=tokens)
 
-    run.metric(**_evaluate(model, test_tokens, config.batch_size, run.device))
+    with precision.forward():
+        run.metric(**_evaluate(model, test_tokens, config.batch_size, run.device))
 
 
 class Decoder(nn.Module):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from goldtrace.report.document import dump_document, to_document
-from goldtrace.report.explanation import render_explanation
-from goldtrace.report.failure import render_comparison, render_failure
-from goldtrace.report.table import render_table
+from goldtrace.report.terminal.explanation import render_explanation
+from goldtrace.report.terminal.failure import render_comparison, render_failure
+from goldtrace.report.terminal.table import render_table
 
 __all__ = [
     "dump_document",

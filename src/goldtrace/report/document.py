@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Rung
 from goldtrace.report.checklist import checklist_document
+from goldtrace.report.course import course_document
+from goldtrace.report.phrases import finding, next_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +50,10 @@ def _run(result: RunResult) -> dict[str, Any]:
         "name": result.name,
         "device": result.device,
         "platform": result.platform,
+        "origin": result.origin,
+        "line": _line(result),
         "verdict": result.verdict.value if result.verdict is not None else None,
+        "headline": finding(result),
         "exact": result.exact,
         "passed": result.passed,
         "equivalent_ulp": _finite(comparison.equivalent_ulp) if comparison is not None else None,
@@ -57,11 +62,12 @@ def _run(result: RunResult) -> dict[str, Any]:
             for each in (comparison.equivalents if comparison is not None else ())
         ],
         "first_divergence": _first(first, result.diagnosis) if first is not None else None,
-        "diagnosis": _diagnosis(result.diagnosis) if result.diagnosis is not None else None,
+        "diagnosis": diagnosis_document(result.diagnosis) if result.diagnosis is not None else None,
         "environment_changes": [_change(c) for c in comparison.environment_changes]
         if comparison is not None
         else [],
         "steps_compared": comparison.steps_compared if comparison is not None else 0,
+        "course": course_document(result.course) if result.course is not None else None,
         "divergences": [_divergence(d) for d in comparison.divergences]
         if comparison is not None
         else [],
@@ -69,10 +75,17 @@ def _run(result: RunResult) -> dict[str, Any]:
         "error": _error(result.error) if result.error is not None else None,
         "skipped": result.skipped,
         "hint": result.hint,
+        "next": next_command(result),
         "candidate": proposal_document(result.proposal),
         "checklist": checklist_document(result.checklist),
         "seconds": _finite(result.seconds),
     }
+
+
+def _line(result: RunResult) -> str | None:
+    """The line of code to look at first: of the first culprit that the tape knows one of."""
+    culprits = result.diagnosis.culprits if result.diagnosis is not None else ()
+    return next((culprit.line for culprit in culprits if culprit.line), None)
 
 
 def proposal_document(proposal: Proposal | None) -> dict[str, Any] | None:
@@ -94,7 +107,8 @@ def _first(divergence: Divergence, diagnosis: Diagnosis | None) -> dict[str, Any
     }
 
 
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+def diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
+    """A diagnosis as JSON values."""
     return {
         "sentence": diagnosis.sentence,
         "culprits": [_culprit(culprit) for culprit in diagnosis.culprits],

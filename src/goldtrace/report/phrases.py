@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError
@@ -43,6 +44,19 @@ def finding(result: RunResult) -> str:
         where = describe_divergence(comparison.first, more=more)
         text = f"{verdict.value}{measured} {where}"
     return plain(text)
+
+
+def next_command(result: RunResult) -> str | None:
+    """What to do next: the workflow's hint, the error's, or how to write the golden."""
+    if result.verdict is Verdict.IDENTICAL:
+        return None
+    if result.hint is not None:
+        return result.hint
+    if isinstance(result.error, GoldtraceError) and result.error.hint is not None:
+        return result.error.hint
+    if result.passed or result.verdict is None:
+        return None
+    return f"goldtrace record {shlex.quote(plain(result.name))} --reason '…'"
 
 
 def describe_divergence(divergence: Divergence, *, more: int = 0) -> str:

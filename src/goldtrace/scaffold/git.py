@@ -25,7 +25,7 @@ _HOOK = """\
   - repo: local
     hooks:
       - id: goldtrace-ledger
-        name: every golden has its entry in the ledger
+        name: every change of a golden has its ledger entry
         entry: goldtrace ledger --verify
         language: system
         files: ^{golden}/

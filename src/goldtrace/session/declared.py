@@ -17,6 +17,7 @@ from goldtrace.proposing import deserves_candidate, propose_declared
 from goldtrace.session.candidates import announce
 from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express
+from goldtrace.session.progress import shown
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from goldtrace.model.calibration import Calibration
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import RunResult
 
 
 class DeclaredFile(pytest.File):
@@ -71,7 +73,8 @@ class DeclaredRun(pytest.Item):
         golden = self.stash[GOLDEN]
         store = GoldenStore(settings.golden_dir)
         try:
-            trace = launch(golden.spec, self.name, root=settings.root)
+            with shown(self.config, store.step_count(golden.spec.name)) as show:
+                trace = launch(golden.spec, self.name, root=settings.root, watch=show)
         except PlatformUnsupportedError as error:
             self.stash[RESULT] = incomparable(golden.spec, self.name, error)
             express(self.stash[RESULT])
@@ -94,18 +97,28 @@ class DeclaredRun(pytest.Item):
         remember(result, trace, store)
         self.stash[RESULT] = result
         if settings.proposes and settings.report is not None and deserves_candidate(result):
+            self.stash[RESULT] = result = self._propose(result, trace, settings.report)
+        express(result)
+
+    def _propose(self, result: RunResult, trace: Trace, report: Path) -> RunResult:
+        """Put a candidate golden into the report; the result says what became of it."""
+        settings = settings_of(self.config)
+        try:
             proposal = propose_declared(
-                golden.spec,
+                self.stash[GOLDEN].spec,
                 result,
                 trace,
-                store=store,
+                store=GoldenStore(settings.golden_dir),
                 root=settings.root,
-                report=settings.report,
+                report=report,
                 calibrated=settings.calibrate,
                 progress=partial(announce, self.config),
             )
-            self.stash[RESULT] = result = replace(result, proposal=proposal)
-        express(result)
+        except KeyboardInterrupt:
+            # The verdict is there, and is reported; then the session ends.
+            self.session.shouldstop = "interrupted while a candidate golden was made"
+            return result
+        return replace(result, proposal=proposal)
 
     def _calibrate(self, golden: Trace) -> Calibration:
         spec, root = self.stash[GOLDEN].spec, settings_of(self.config).root

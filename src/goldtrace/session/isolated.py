@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from goldtrace.errors import GoldtraceError, RunnerDiedError
+from goldtrace.heartbeat import steps_done
 from goldtrace.isolation.chain import item_key, node_keys
 from goldtrace.isolation.coverage import collect_into_session, measurement
 from goldtrace.isolation.messages import Left, Run, Start
@@ -20,10 +21,12 @@ from goldtrace.isolation.options import child_modules, child_options
 from goldtrace.isolation.parent import Child, ChildLeftError
 from goldtrace.session.candidates import announce, owes_candidate, propose_for_test
 from goldtrace.session.identity import GOLDEN, uses_golden_run
-from goldtrace.session.outcome import outcome_of
+from goldtrace.session.outcome import describe_in_junit, outcome_of
+from goldtrace.session.progress import shown
 from goldtrace.session.replay import Replay
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import Attempt, update
+from goldtrace.store.golden import GoldenStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -130,6 +133,9 @@ class IsolatedSession:
                     # In the second child, with every fixture anew.
                     perturbed=lambda noise: self._attempt(1, item, golden, None, None, noise=noise),
                 )
+        # What was written, or what went wrong in the child, is said by other reports than JUnit's.
+        for outcome in filter(None, map(outcome_of, first.reports)):
+            describe_in_junit(first.reports, outcome)
         return list(first.reports)
 
     def _propose(
@@ -163,12 +169,14 @@ class IsolatedSession:
         self._count += 1
         folder = folder or self._scratch / f"trace-{self._count}"
         replay = Replay(item)
+        beats = self._scratch / f"steps-{self._count}"
         request = Run(
             item=item_key(item),
             following=following,
             failures=item.session.testsfailed if place == 0 else 0,
             out=str(folder),
             noise=None if noise is None else {"ulp": noise.ulp, "seed": noise.seed},
+            progress=str(beats),
             judged=judged,
         )
         key = (place, tuple(sorted(golden.environment().items())))
@@ -176,7 +184,9 @@ class IsolatedSession:
         if child is None:
             child = self._children[key] = self._start(key, item.session)
         try:
-            child.run(request, replay.take, where=item.nodeid)
+            with shown(self._config, self._length(golden)) as show:
+                look = None if show is None else lambda: show(steps_done(beats))
+                child.run(request, replay.take, where=item.nodeid, on_wait=look)
         except RunnerDiedError as error:
             del self._children[key]
             replay.fail(error)
@@ -204,6 +214,9 @@ class IsolatedSession:
             child.kill()
             replay.fail(RunnerDiedError(str(error), where=item.nodeid))
         return Attempt(reports=replay.reports, folder=folder)
+
+    def _length(self, golden: GoldenTest) -> int | None:
+        return GoldenStore(self._settings.golden_dir).step_count(golden.spec.name)
 
     def _start(self, key: _Key, session: pytest.Session) -> Child:
         config = self._config

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from goldtrace.determinism import explained_refusal
 from goldtrace.errors import (
     DataUnavailableError,
     DeviceUnavailableError,
@@ -17,8 +18,12 @@ from goldtrace.errors import (
     RunError,
 )
 from goldtrace.model.verdict import RunResult, Verdict
+from goldtrace.report.ci.junit import PROPERTIES, properties
 from goldtrace.report.document import to_document
 from goldtrace.report.terminal import headline, render_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ATTRIBUTE = "goldtrace"
 _PACKAGE = Path(__file__).parents[1]
@@ -56,6 +61,16 @@ def attach(report: pytest.TestReport, outcome: Outcome) -> None:
     setattr(report, _ATTRIBUTE, fields)
 
 
+def describe_in_junit(reports: Iterable[pytest.TestReport | pytest.Item], outcome: Outcome) -> None:
+    """Give an item, or its reports, the properties that JUnit files show; earlier ones go."""
+    found = properties(outcome.run)
+    for report in reports:
+        report.user_properties = [
+            pair for pair in report.user_properties if pair[0] not in PROPERTIES
+        ]
+        report.user_properties += found
+
+
 def outcome_of(report: object) -> Outcome | None:
     """The outcome that hangs on a report, if there is one."""
     fields = getattr(report, _ATTRIBUTE, None)
@@ -70,16 +85,20 @@ def express(result: RunResult) -> None:
         warnings.warn(GoldenRoundingWarning(headline(result)), stacklevel=2)
 
 
-def explain(call: pytest.CallInfo[None], *, strict: bool) -> None:
+def explain(call: pytest.CallInfo[None], name: str, device: str, *, strict: bool) -> None:
     """Turn an error of goldtrace's own into what a user is shown: a message, or a skip.
+
+    So is torch's refusal to run an operator that has no deterministic implementation.
 
     Data and devices that this machine lacks skip the test unless ``strict``.
     """
-    if call.excinfo is None or not isinstance(call.excinfo.value, GoldtraceError):
+    if call.excinfo is None:
         return
-    error = call.excinfo.value
+    error = explained_refusal(call.excinfo.value, device, where=name) or call.excinfo.value
+    if not isinstance(error, GoldtraceError):
+        return
     line = _users_line(call.excinfo)
-    if line is not None:
+    if line is not None and error is call.excinfo.value:
         error.where = line if error.where is None else f"{line}: {error.where}"
     try:
         if isinstance(error, DataUnavailableError | DeviceUnavailableError) and not strict:
@@ -98,6 +117,9 @@ def unjudged(
     shown = call.excinfo.value if call.excinfo is not None else None
     if isinstance(shown, pytest.skip.Exception):
         return RunResult(name=name, device=device, skipped=shown.msg)
+    refusal = None if raised is None else explained_refusal(raised, device, where=name)
+    if refusal is not None:
+        return RunResult(name=name, device=device, error=refusal, hint=refusal.hint)
     if raised is None or isinstance(raised, GoldtraceError):
         return RunResult(name=name, device=device, error=raised)
     error = RunError("the test raised", found=f"{type(raised).__name__}: {raised}")

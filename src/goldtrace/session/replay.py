@@ -65,6 +65,11 @@ class Replay:
         )
         if error is not None and when != "teardown":
             golden = self._item.stash[GOLDEN]
-            result = RunResult(name=golden.spec.name, device=golden.device or "", error=error)
+            result = RunResult(
+                name=golden.spec.name,
+                device=golden.device or "",
+                error=error,
+                origin=golden.spec.entry,
+            )
             attach(report, Outcome.of(result))
         self.reports.append(report)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from goldtrace.errors import PinError
-from goldtrace.isolation.role import JUDGED, NOISE, OUT, is_isolated
+from goldtrace.heartbeat import Heartbeat
+from goldtrace.isolation.role import JUDGED, NOISE, OUT, PROGRESS, is_isolated
 from goldtrace.model.codec import write_files
 from goldtrace.session.identity import GOLDEN
 from goldtrace.session.outcome import RESULT, express
@@ -60,6 +61,11 @@ class Runner:
         from goldtrace.recording import recording
 
         undo = item.stash[_UNDO] = ExitStack()
+        progress = None
+        if (beats := item.config.stash.get(PROGRESS, None)) is not None:
+            heartbeat = Heartbeat(Path(beats))
+            undo.callback(heartbeat.close)
+            progress = heartbeat.beat
         try:
             item.stash[_RUN] = undo.enter_context(
                 recording(
@@ -67,6 +73,7 @@ class Runner:
                     golden.device,
                     root=self._settings.root,
                     noise=item.config.stash.get(NOISE, None),
+                    progress=progress,
                 )
             )
         except PinError as error:

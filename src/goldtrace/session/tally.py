@@ -1,14 +1,16 @@
-"""The plugin that sums up: report.json, the summary in the terminal, unused goldens."""
+"""The plugin that sums up: the report directory, the summary in the terminal, unused goldens."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Proposal, Verdict
 from goldtrace.proposing import clear_candidates, describe_proposal
-from goldtrace.report.document import SCHEMA, dump_document
+from goldtrace.report.document import SCHEMA
 from goldtrace.session.outcome import outcome_of
 from goldtrace.session.settings import settings_of
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from goldtrace.session.outcome import Outcome
 
+_GITHUB = {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"}
+
 
 class Tally:
     """Lives where the terminal is: in the session, or in xdist's controller."""
@@ -27,6 +31,7 @@ class Tally:
         self._settings = settings_of(config)
         self._outcomes: dict[tuple[str, str], Outcome] = {}
         self._unused: Sequence[str] = ()
+        self._broken: str | None = None
 
     def take(self, report: object) -> None:
         """Take the outcome that hangs on a report, if there is one."""
@@ -39,12 +44,16 @@ class Tally:
         self._unused = unused
         settings = self._settings
         if settings.report is not None:
-            runs = [self._outcomes[key].run for key in sorted(self._outcomes)]
-            settings.report.mkdir(parents=True, exist_ok=True)
-            clear_candidates(settings.report, runs)
-            (settings.report / "report.json").write_text(
-                dump_document({"schema": SCHEMA, "runs": runs}), encoding="ascii"
-            )
+            from goldtrace.report.folder import write_report
+
+            document = self._document()
+            clear_candidates(settings.report, document["runs"])
+            try:
+                write_report(settings.report, document, root=settings.root)
+            except GoldtraceError as error:
+                self._broken = str(error)
+                if session.exitstatus == pytest.ExitCode.OK:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._unused and settings.strict and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -52,6 +61,9 @@ class Tally:
         """A section about what was written, what was rounding, and what is unused."""
         settings = self._settings
         outcomes = [self._outcomes[key] for key in sorted(self._outcomes)]
+        self._publish(terminal)
+        if self._broken is not None:
+            terminal.write_line(f"ERROR: {self._broken}", red=True)
         written = [o.written for o in outcomes if o.written is not None]
         rounding = [
             o.headline
@@ -72,9 +84,16 @@ class Tally:
             if settings.report is not None and o.run["candidate"] is not None
         ]
         unused = self._unused
-        if not (written or rounding or notes or candidates or unused):
+        table = terminal.verbosity > 0 and bool(outcomes)
+        if not (written or rounding or notes or candidates or unused or table):
             return
         terminal.section("goldens")
+        if table:
+            from goldtrace.report.terminal import render_rows
+
+            columns = terminal._tw.fullwidth  # noqa: SLF001 - it has no public name
+            runs = self._document()["runs"]
+            terminal.write_line(render_rows(runs, width=columns, terminal=terminal.hasmarkup))
         for text in candidates:
             for line in text.splitlines():
                 terminal.line(line)
@@ -89,3 +108,19 @@ class Tally:
                 f"any more: delete {'its directory' if len(unused) == 1 else 'their directories'}"
                 + (" (an error under --golden-strict)" if self._settings.strict else "")
             )
+
+    def _document(self) -> dict[str, Any]:
+        runs = [self._outcomes[key].run for key in sorted(self._outcomes)]
+        return {"schema": SCHEMA, "runs": runs}
+
+    def _publish(self, terminal: TerminalReporter) -> None:
+        """On a runner of GitHub: the summary of the step, and annotations among the output."""
+        if not self._outcomes or not _GITHUB & os.environ.keys():
+            return
+        from goldtrace.report.ci import publish
+
+        lines = publish(self._document(), root=self._settings.root, variables=os.environ)
+        for line in lines:
+            # At the start of a line, where the runner looks for commands.
+            terminal.ensure_newline()
+            terminal.write_line(line)

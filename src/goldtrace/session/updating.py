@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from goldtrace.certifying import certify_and_store, describe_calibration
@@ -83,11 +83,16 @@ def update(
             reason=settings.reason,
             calibrate=calibrate if settings.calibrate else None,
         )
-        result = judge(golden.spec, traces[0], store)
+        result = replace(judge(golden.spec, traces[0], store), origin=golden.spec.entry)
     except GoldtraceError as error:
         report.outcome = "failed"
         report.longrepr = str(error)
-        failed = RunResult(name=golden.spec.name, device=golden.device or "", error=error)
+        failed = RunResult(
+            name=golden.spec.name,
+            device=golden.device or "",
+            error=error,
+            origin=golden.spec.entry,
+        )
         attach(report, Outcome.of(failed))
         return
     attach(report, Outcome.of(result, written=describe(recorded)))

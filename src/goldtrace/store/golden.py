@@ -215,6 +215,15 @@ class GoldenStore:
         platform = check_name(plan.platform, what="platform")
         directory.replace(run, platform, plan.files, names=FILES, expected=plan.expected)
 
+    def step_count(self, run: str) -> int | None:
+        """How many steps the run has by its goldens, unverified: for showing progress."""
+        for platform in self.platforms(run):
+            with contextlib.suppress(OSError):
+                content = (self.root / run / platform / STEPS).read_bytes()
+                # Less the state before the first step and that after the last.
+                return max(1, content.count(b"\n") - 2)
+        return None
+
     def remove(self, run: str, platform: str, *, expected: str) -> None:
         """Remove the golden whose fingerprint is ``expected``, all of it or nothing.
 
@@ -313,8 +322,8 @@ def _measured(calibration: Calibration | None) -> bytes | None:
 
 
 def _without_places(trace: Trace) -> dict[str, bytes]:
-    """The trace without what changes with every edit: the commit, and the lines of the code."""
-    header = dataclasses.replace(trace.header, revision=None)
+    """The trace without what changes with every edit or run: commit, lines, temperature."""
+    header = dataclasses.replace(trace.header, revision=None, conditions={})
     tape = tuple(
         dataclasses.replace(
             step, calls=tuple(dataclasses.replace(call, line=None) for call in step.calls)

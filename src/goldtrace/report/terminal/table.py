@@ -7,10 +7,10 @@ import os
 import shutil
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.verdict import Verdict
-from goldtrace.report.phrases import finding
+from goldtrace.report.document import to_document
 from goldtrace.report.text import clip, count_of, plain
 
 if TYPE_CHECKING:
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 _LOG = 160  # columns, where nothing says how wide the reader's log is
 
 
-def render_table(
-    results: Sequence[RunResult],
+def render_table(results: Sequence[RunResult], **options: Any) -> str:
+    """``render_rows`` of results."""
+    return render_rows(to_document(results)["runs"], **options)
+
+
+def render_rows(
+    runs: Sequence[Mapping[str, Any]],
     *,
     width: int | None = None,
     terminal: bool | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> str:
-    """One line for each result: state, run, device, seconds, finding.
+    """One line for each run of a document: state, run, device, seconds, finding.
 
     ``width`` defaults to the terminal's, or ``COLUMNS``; ``terminal`` to whether standard output
     is one. Colours are used on a terminal only, and never under ``NO_COLOR``.
@@ -50,32 +55,32 @@ def render_table(
         highlight=False,
         _environ={},
     )
-    table = Table(box=None, pad_edge=False, show_header=bool(results), header_style="bold")
+    table = Table(box=None, pad_edge=False, show_header=bool(runs), header_style="bold")
     table.add_column("")
     table.add_column("run", overflow="fold")
     table.add_column("device")
     table.add_column("time", justify="right")
     table.add_column("finding", overflow="fold")
-    for result in results:
-        state, style = _state(result)
-        seconds = "" if result.seconds is None else f"{result.seconds:.1f} s"
+    for run in runs:
+        state, style = _state(run)
+        seconds = "" if run["seconds"] is None else f"{run['seconds']:.1f} s"
         table.add_row(
             Text(state, style=style),
             # Text, not str: names must not be read as rich's markup.
-            Text(clip(result.name, 40)),
-            Text(plain(result.device)),
+            Text(clip(run["name"], 40)),
+            Text(plain(run["device"])),
             Text(seconds),
             # The first column says so already.
-            Text(finding(result).removeprefix("skipped: ").removeprefix("error: ")),
+            Text(run["headline"].removeprefix("skipped: ").removeprefix("error: ")),
         )
     console.print(table)
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
-    return "\n".join([*lines, "", _summary(results)])
+    return "\n".join([*lines, "", summary(runs)])
 
 
-def _summary(results: Sequence[RunResult]) -> str:
+def summary(runs: Sequence[Mapping[str, Any]]) -> str:
     """``3 runs: 2 passed, 1 failed``."""
-    counts = Counter(_state(result)[0] for result in results)
+    counts = Counter(_state(run)[0] for run in runs)
     words = {
         "pass": "passed",
         "warn": "passed with rounding",
@@ -84,14 +89,14 @@ def _summary(results: Sequence[RunResult]) -> str:
         "skip": "skipped",
     }
     parts = [f"{counts[state]} {word}" for state, word in words.items() if counts[state]]
-    return f"{count_of(len(results), 'run')}: {', '.join(parts) or 'nothing was checked'}"
+    return f"{count_of(len(runs), 'run')}: {', '.join(parts) or 'nothing was checked'}"
 
 
-def _state(result: RunResult) -> tuple[str, str]:
-    if result.skipped is not None:
+def _state(run: Mapping[str, Any]) -> tuple[str, str]:
+    if run["skipped"] is not None:
         return "skip", "yellow"
-    if result.verdict is None:
+    if run["verdict"] is None:
         return "error", "bold red"
-    if not result.passed:
+    if not run["passed"]:
         return "FAIL", "bold red"
-    return ("warn", "yellow") if result.verdict is Verdict.ROUNDING else ("pass", "green")
+    return ("warn", "yellow") if run["verdict"] == Verdict.ROUNDING.value else ("pass", "green")

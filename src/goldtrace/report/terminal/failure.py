@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldtraceError, RunError
 from goldtrace.model.verdict import Rung, Verdict
-from goldtrace.report.explanation import culprit_rows
-from goldtrace.report.phrases import equivalent_noise, finding, value_lines, value_or_none
+from goldtrace.report.phrases import (
+    equivalent_noise,
+    finding,
+    next_command,
+    value_lines,
+    value_or_none,
+)
+from goldtrace.report.terminal.explanation import culprit_rows
+from goldtrace.report.terminal.sparkline import course_line
 from goldtrace.report.text import at, clip, count_of, pad, plain, since
 
 if TYPE_CHECKING:
@@ -51,6 +58,7 @@ def render_failure(result: RunResult, *, width: int = WIDTH) -> str:
         if comparison.first is not None:
             lines += ["", *_evidence(comparison, comparison.first, width)]
             lines += _labelled("noise", equivalent_noise(comparison), width)
+            lines += _labelled("course", course_line(result.course, width - _LABEL), width)
             lines += _cause(result, width)
             changes = _changes(
                 result.diagnosis.suspects if result.diagnosis else comparison.environment_changes
@@ -110,19 +118,6 @@ def _headlines(result: RunResult, width: int) -> list[str]:
     if len(lines) > _HEADLINES:
         lines[_HEADLINES - 1 :] = ["  " + " ".join(map(str.strip, lines[_HEADLINES - 1 :]))]
     return [clip(line, width) for line in lines]
-
-
-def next_command(result: RunResult) -> str | None:
-    """What to do next: the workflow's hint, the error's, or how to write the golden."""
-    if result.verdict is Verdict.IDENTICAL:
-        return None
-    if result.hint is not None:
-        return result.hint
-    if isinstance(result.error, GoldtraceError) and result.error.hint is not None:
-        return result.error.hint
-    if result.passed or result.verdict is None:
-        return None
-    return f"goldtrace record {shlex.quote(plain(result.name))} --reason '…'"
 
 
 def _remarks(result: RunResult) -> tuple[str, ...]:

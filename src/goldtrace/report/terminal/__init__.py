@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from goldtrace.report.failure import next_command, render_comparison, render_failure
-from goldtrace.report.phrases import describe_divergence, headline
-from goldtrace.report.table import render_table
+from goldtrace.report.phrases import describe_divergence, headline, next_command
+from goldtrace.report.terminal.failure import render_comparison, render_failure
+from goldtrace.report.terminal.table import render_rows, render_table
 
 __all__ = [
     "describe_divergence",
@@ -12,5 +12,6 @@ __all__ = [
     "next_command",
     "render_comparison",
     "render_failure",
+    "render_rows",
     "render_table",
 ]

@@ -1,0 +1,93 @@
+"""A report directory: every face of one document that is a file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from goldtrace.errors import UsageError
+from goldtrace.report.ci import code_quality, metrics
+from goldtrace.report.document import dump_document
+from goldtrace.report.html import render_html
+from goldtrace.report.markdown import render_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+REPORT = "report.json"
+
+_LATER: Mapping[str, Any] = {
+    "origin": None,
+    "line": None,
+    "course": None,
+    "candidate": None,
+    "checklist": [],
+    "next": None,
+}
+"""What the first release that wrote schema 1 did not write yet."""
+
+
+def report_files(document: Mapping[str, Any], *, root: Path) -> dict[str, str]:
+    """Name and text of each file; ``root`` is the project's directory, for places in its code."""
+    quality = code_quality(document, root=root)
+    return {
+        REPORT: dump_document(dict(document)),
+        "report.html": render_html(document),
+        "report.md": render_markdown(document),
+        "gitlab-metrics.txt": metrics(document),
+        "gitlab-codequality.json": json.dumps(quality, indent=2) + "\n",
+    }
+
+
+def write_report(folder: Path, document: Mapping[str, Any], *, root: Path) -> None:
+    """Write every face into ``folder``, report.json first; the folder is made.
+
+    Raises:
+        UsageError: it can't be written.
+    """
+    files = report_files(document, root=root)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(
+            "the report can't be written", where=str(folder), found=error.strerror
+        ) from error
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The document in a file, or in the ``report.json`` of a directory.
+
+    Raises:
+        UsageError: there is none, or it is of another format.
+    """
+    file = path / REPORT if path.is_dir() else path
+    try:
+        document: Any = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            "no report here",
+            where=str(file),
+            expected="report.json, or what bisect --json wrote",
+            found=error.strerror,
+        ) from error
+    except ValueError as error:
+        raise UsageError("no JSON", where=str(file), found=str(error)) from error
+    known = isinstance(document, dict) and ("runs" in document or "change_points" in document)
+    known = known and all(isinstance(run, dict) for run in document.get("runs", ()))
+    if not known or document.get("schema") != 1:
+        found = f"schema {document.get('schema')!r}" if known else "something else"
+        raise UsageError(
+            "this file is no report",
+            where=str(file),
+            expected="a document of schema 1 with runs or change_points",
+            found=found,
+            hint="goldtrace check --report DIR",
+        )
+    if "runs" in document:
+        document["runs"] = [
+            {**_LATER, "headline": run.get("verdict") or "error", **run} for run in document["runs"]
+        ]
+    return dict(document)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+
+import golden_samples as samples
+import pytest
+
+from goldtrace.certifying import certify, certify_and_store, sign
+from goldtrace.errors import NotRepeatableError
+from goldtrace.store.golden import GoldenStore, PlanAction
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_a_user_without_a_name_can_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def nameless() -> str:
+        raise error("getpwuid(): uid not found: 54321")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    entry = sign("why", root=tmp_path, moved="unchanged")
+    assert entry.who == "unknown"
+    assert entry.reason == "why"
+
+
+def test_a_dry_run_gives_the_files_that_would_be_written(tmp_path: Path) -> None:
+    store = GoldenStore(tmp_path / "golden")
+    traces = [samples.trace(), samples.trace()]
+    dry = certify_and_store(traces, store=store, root=tmp_path, reason="why", dry_run=True)
+    assert not store.root.exists()
+    assert (dry.name, dry.platform, dry.action) == ("tiny", "cpu-portable", PlanAction.CREATED)
+    certify_and_store(traces, store=store, root=tmp_path, reason="why")
+    written = store.read("tiny", "cpu-portable")
+    assert written is not None
+    differing = {name for name in written if written[name] != dry.plan.files[name]}
+    assert differing <= {"ledger.jsonl"}  # It has the time of the day.
+
+
+def test_what_processes_disagree_on_is_not_certified() -> None:
+    with pytest.raises(NotRepeatableError, match="did not repeat"):
+        certify([samples.trace(), samples.trace(losses=(2.5, 1.25, 0.5))])
+    with pytest.raises(NotRepeatableError, match="certifies nothing"):
+        certify([samples.trace()])
