@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--runs", default=",".join(RUNS), metavar="RUN,…")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes side by side")
+    parser.add_argument("--traces", type=Path, metavar="DIR", help="keep them; use what is there")
     parser.add_argument("--page", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     runs = arguments.runs.split(",")
@@ -47,19 +48,21 @@ def main() -> int:
     worst: dict[tuple[str, int], float] = collections.defaultdict(float)
     loads: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch)
+        out = arguments.traces or Path(scratch)
         train(sys.executable, "cpu-portable", "golden", out, STEPS, runs)
         known = {run: (read(out / run / "golden"), calibrated(out / run)) for run in runs}
 
         def repeat(process: int) -> None:
             profile, busy = circumstances(process)
+            loads.append(os.getloadavg()[0])
+            if (out / f"repeat {process}" / str(EACH - 1)).exists():
+                return
             with ExitStack() as load:
                 for _ in range(busy):
                     spinning = subprocess.Popen([sys.executable, "-c", _SPINNING])
                     load.callback(spinning.wait)
                     load.callback(spinning.kill)
                 train(sys.executable, profile, f"repeat {process}", out, STEPS, runs)
-                loads.append(os.getloadavg()[0])
 
         processes = range(-(-arguments.times // EACH))
         with ThreadPoolExecutor(max_workers=arguments.jobs) as pool:
