@@ -38,14 +38,14 @@ def main() -> int:
     arguments = parser.parse_args()
     root = Path.cwd()
     spec = load_run(root / "golden" / arguments.run / "run.toml")
+    before = children()
     golden = launch(spec, "cpu", root=root)
+    run = children() - before
     # One run of each size will do: it is about time.
     noises = (NOISES[0], NOISES[-1])
     known = measure(golden, [(n, launch(spec, "cpu", root=root, noise=n)) for n in noises])
     stored = encode_calibration(known)
-    before = children()
     now = launch(replace(spec, profile="cpu-native"), "cpu", root=root)
-    run = children() - before
     plain = seconds(lambda: compare_traces(golden, now, tolerance={}))
     calibrated = seconds(
         lambda: compare_traces(golden, now, tolerance={}, calibration=decode_calibration(stored))

@@ -78,7 +78,8 @@ def train(python: str, profile: str, variants: str, out: Path, steps: int, runs:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     command = [python, "-m", "separating.train", str(out), variants, str(steps), *runs]
-    subprocess.run(command, env=environment, check=True)
+    # A session of its own: the scheduler shares the processor among sessions.
+    subprocess.run(command, env=environment, check=True, start_new_session=True)
 
 
 def calibrated(folder: Path) -> Calibration:

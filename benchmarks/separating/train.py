@@ -123,6 +123,8 @@ def _repeat(out: Path, process: int, steps: int, runs: list[str]) -> None:
     for place, (run, count) in enumerate(trainings(process, runs)):
         spec = dataclasses.replace(specs()[run], profile=profile)
         threads = partial(changes.threads, count)
+        if (out / f"repeat {process}" / str(place)).exists():
+            continue
         leave(train(steps, spec, threads), out / f"repeat {process}" / str(place))
 
 

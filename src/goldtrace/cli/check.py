@@ -126,8 +126,14 @@ def show(results: Sequence[RunResult], *, quiet: bool, verbose: bool) -> None:
         print(render_failure(result), end="\n\n")
         if verbose and result.comparison is not None and result.comparison.divergences:
             print(render_comparison(result), end="\n\n")
-    if not quiet:
-        print(render_table(results))
+    if quiet:
+        return
+    print(render_table(results))
+    for result in results:
+        # What a failure shows with its finding, a run that passes would keep to itself.
+        if result.passed and result.comparison is not None:
+            for note in result.comparison.notes:
+                print(f"note: {result.name} on {result.device}: {note}")
 
 
 def _with_candidates(

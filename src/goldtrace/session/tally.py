@@ -70,6 +70,12 @@ class Tally:
             for o in outcomes
             if o.run["verdict"] == Verdict.ROUNDING.value and o.run["passed"]
         ]
+        notes = [
+            f"{o.run['name']} [{o.run['device']}]: {note}"
+            for o in outcomes
+            if o.run["passed"]
+            for note in o.run["notes"]
+        ]
         candidates = [
             describe_proposal(
                 o.run["name"], o.run["device"], Proposal(**o.run["candidate"]), settings.report
@@ -79,7 +85,7 @@ class Tally:
         ]
         unused = self._unused
         table = terminal.verbosity > 0 and bool(outcomes)
-        if not (written or rounding or candidates or unused or table):
+        if not (written or rounding or notes or candidates or unused or table):
             return
         terminal.section("goldens")
         if table:
@@ -91,7 +97,8 @@ class Tally:
         for text in candidates:
             for line in text.splitlines():
                 terminal.line(line)
-        for title, lines in (("written", written), ("rounding", rounding), ("unused", unused)):
+        told = {"written": written, "rounding": rounding, "note": notes, "unused": unused}
+        for title, lines in told.items():
             for line in lines:
                 terminal.line(f"{title}: {line}")
         if unused:
