@@ -15,7 +15,7 @@ DEVICE ?= cpu
 WORKERS ?= 2
 ARGS ?=
 CPU_ONLY ?=
-TESTS ?= tests --ignore tests/packaging --ignore tests/releases --ignore tests/frameworks --ignore tests/browser
+TESTS ?= tests --ignore tests/packaging --ignore tests/frameworks --ignore tests/browser
 
 # CPU_ONLY=1 takes torch's CPU wheels (not hash-locked: they have other hashes) into an environment of its own.
 ifneq ($(filter-out 0,$(CPU_ONLY)),)
@@ -128,6 +128,7 @@ bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/tape.py
+	$(BIN)/python benchmarks/checking.py
 
 # With a GPU only. Without uv or a network: make -o .venv/.ready BIN=/path/of/an/environment/bin ...
 .PHONY: test-cuda
@@ -146,9 +147,28 @@ golden-cuda: $(READY)  ## goldens on this GPU, each certified by ten fresh proce
 golden-repeat: $(READY)  ## check ten times in fresh processes while every core is busy
 	$(BIN)/python benchmarks/repeat.py
 
+# torch 2.7.1 and 2.8.0 are downloaded for two of its rows: 5 GB each, hard-linked from uv's cache.
 .PHONY: bench-separation
-bench-separation: $(READY)  ## does one threshold tell rounding from behaviour? (about 15 minutes)
-	$(BIN)/python benchmarks/separation.py $(ARGS)
+bench-separation: $(READY)  ## does one threshold tell rounding from behaviour? (half an hour)
+	$(BIN)/python benchmarks/separation.py --releases .cache/separation --page docs/explanation/separation.md $(ARGS)
+
+.PHONY: bench-false-alarms
+bench-false-alarms: $(READY)  ## 200 trainings that nobody changed, under load and with 1, 2 and 4 threads
+	$(BIN)/python benchmarks/false_alarms.py --page docs/explanation/false-alarms.md $(ARGS)
+
+.PHONY: picture
+picture: $(READY)  ## draw docs/explanation/calibration.png from real runs
+	$(BIN)/python benchmarks/picture.py --out docs/explanation/calibration.png $(ARGS)
+
+# The recipe for aarch64 is in docs/portability.md.
+.PHONY: test-portability
+test-portability: $(READY)  ## goldens on emulated CPUs; needs qemu-user (an hour or more; ARGS="Haswell transformer")
+	@command -v qemu-x86_64 >/dev/null || { echo 'apt-get install qemu-user' >&2; exit 1; }
+	nice -n 10 $(BIN)/python tests/portability/verify.py $(ARGS)
+
+.PHONY: bench-profiles
+bench-profiles: $(READY)  ## what the profiles cost, against one unpinned thread
+	$(BIN)/python benchmarks/profiles.py $(ARGS)
 
 .PHONY: test-wheel
 test-wheel: $(READY)  ## build wheel and sdist, and use the wheel in an unrelated repository
@@ -175,15 +195,6 @@ test-frameworks: | $(UV)  ## the examples for Lightning, transformers and accele
 	@$(UV) pip install --quiet --python .venv-frameworks/bin/python --editable . --constraints .venv-frameworks/same.txt accelerate lightning transformers
 	.venv-frameworks/bin/pytest tests/frameworks $(ARGS)
 
-# Every release is downloaded, trained with and removed: about a gigabyte a minute, an hour or two.
-.PHONY: bench-releases
-bench-releases: $(READY)  ## train under every torch from 2.4.0 on and hold the bisection against that
-	$(BIN)/python benchmarks/releases.py operators transformer resnet18-synthetic --workspace .cache/releases --out .cache/releases.json --page docs/reference/torch-releases.md
-
-.PHONY: bisect-torch
-bisect-torch: $(READY)  ## every change point of the transformer among the releases of torch
-	$(BIN)/goldtrace bisect transformer --package torch --from 2.4.0 --to 2.15.0 --all --keep 0 --no-uv-cache --workspace .cache/releases
-
 # Both ends of what pyproject.toml declares.
 .PHONY: test-matrix
 test-matrix: test-oldest test-newest  ## the tests on the oldest and on the newest Python and torch
@@ -201,9 +212,21 @@ test-newest: | $(UV)  ## the tests on Python 3.13 with the locked releases
 	@$(UV) pip install --quiet --python .venv-newest/bin/python --no-deps --no-build-isolation --editable .
 	.venv-newest/bin/pytest $(TESTS) -n $(WORKERS) $(ARGS)
 
+# Every release of torch is downloaded, trained with and removed: 17 GB of disk, two hours or more.
+# What was found is kept in .cache, so the same command goes on after an interruption.
 .PHONY: test-releases
-test-releases: $(READY)  ## the diagnosis between neighbouring releases of torch (5 GB each)
-	$(BIN)/pytest tests/releases $(ARGS)
+test-releases: $(READY)  ## compare all releases of torch with their neighbours, and bisect them
+	$(BIN)/python benchmarks/releases.py operators transformer resnet18-synthetic \
+	  --workspace .cache/releases --out .cache/releases.json --page docs/reference/torch-releases.md $(ARGS)
+
+.PHONY: test-dates
+test-dates: $(READY)  ## which package changed training since 2025-03-01, and which release of it
+	$(BIN)/python benchmarks/dates.py transformer --from 2025-03-01 --to today \
+	  --workspace .cache/dates --page docs/reference/since-2025-03-01.md $(ARGS)
+
+.PHONY: test-histories
+test-histories: $(READY)  ## the search of a bisection against 100,000 generated histories
+	GOLDTRACE_HISTORIES=10000 $(BIN)/pytest tests/property/test_search_properties.py -n $(WORKERS) $(ARGS)
 
 # Today's releases instead of the locked ones: what the scheduled job runs.
 .PHONY: golden-newest

@@ -2,8 +2,9 @@
 
 ``python benchmarks/recording.py [--steps N] [--most RATIO]`` trains the model of
 ``resnet18-cifar10`` twice side by side, from the same weights on the same batches, and prints the
-cost of ``watch`` and ``step`` as a ratio to the bare loop. It starts itself again with the pins of
-``cpu-portable`` in place, and fails when the median overhead is above ``--most``.
+cost of ``watch``, ``step`` and ``finish`` over the whole run as a ratio to the bare loop, and that
+of the steps whose weights are sketched and of the others. It starts itself again with the pins of
+``cpu-portable`` in place, and fails when the whole is above ``--most``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from goldtrace.determinism import profile_for
 from goldtrace.model.spec import RunSpec
+from goldtrace.model.trace import is_sketched
 
 WARM_UP = 2
 """Steps that allocate and compile, and are not counted."""
@@ -25,26 +27,33 @@ WARM_UP = 2
 def main() -> int:
     """Measure and print; 1 when recording is too expensive."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--batch", type=int, default=15)
-    parser.add_argument("--most", type=float, default=0.05, help="largest median overhead allowed")
+    parser.add_argument("--most", type=float, default=0.05, help="largest overhead allowed")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     pins = profile_for("cpu-portable", arguments.device).environment()
     if any(os.environ.get(name) != value for name, value in pins.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **pins})  # noqa: S606
-    overheads = measure(arguments)
-    median = statistics.median(overheads)
+    bare, recorded, around = measure(arguments)
+    whole = (sum(recorded) + around) / sum(bare) - 1
+    sketched = [is_sketched(step) for step in range(len(bare))]
     print(
-        f"recording the full ladder: median {median:.1%} of a step, "
-        f"{min(overheads):.1%} to {max(overheads):.1%} over {len(overheads)} pairs, "
-        f"batch {arguments.batch}, one thread"
+        f"recording the full ladder: {whole:.1%} of a run of {len(bare)} steps, "
+        f"batch {arguments.batch}, one thread\n"
+        f"  {statistics.median(overheads(bare, recorded, sketched)):.1%} of a sketched step, "
+        f"{statistics.median(overheads(bare, recorded, [not s for s in sketched])):.1%} of another"
     )
-    return int(median > arguments.most)
+    return int(whole > arguments.most)
 
 
-def measure(arguments: argparse.Namespace) -> list[float]:
-    """The overhead of each recorded step, relative to the bare step beside it."""
+def overheads(bare: list[float], recorded: list[float], chosen: list[bool]) -> list[float]:
+    """The relative cost of each of the chosen steps."""
+    return [r / b - 1 for b, r, is_one in zip(bare, recorded, chosen, strict=True) if is_one]
+
+
+def measure(arguments: argparse.Namespace) -> tuple[list[float], list[float], float]:
+    """Seconds of each bare and each recorded step, and those of ``watch`` and ``finish``."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -72,18 +81,25 @@ def measure(arguments: argparse.Namespace) -> list[float]:
         bare, recorded = loop(0), loop(0)
         next(bare)
         model, optimizer = next(recorded)
+        for _ in range(WARM_UP):
+            next(bare)
+            next(recorded)
+        began = clock()
         run.watch(model=model, optimizer=optimizer)
-        overheads = []
-        for number in range(WARM_UP + arguments.steps):
+        around = clock() - began
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(arguments.steps):
             began = clock()
             next(bare)
             between = clock()
             loss, batch = next(recorded)
             run.step(loss=loss, batch=batch)
-            ended = clock()
-            if number >= WARM_UP:
-                overheads.append((ended - between) / (between - began) - 1)
-    return overheads
+            times[0].append(between - began)
+            times[1].append(clock() - between)
+        began = clock()
+        run.finish()
+        around += clock() - began
+    return *times, around
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The site's navigation, a hook of MkDocs: rooms in order, pages as docs/index.md lists them.
 
-A new page appears by lying in its folder. What the index doesn't link comes after what it does.
+A new page appears by lying in its folder. What the index doesn't link comes after what it does, and
+pages that lie in no room (figures that a machine writes) belong to the reference.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def navigation(docs: Path) -> list[Any]:
     rooms: list[Any] = [{"Home": "index.md"}]
     for room, title in ROOMS.items():
         pages = sorted(path.relative_to(docs).as_posix() for path in (docs / room).rglob("*.md"))
+        if room == "reference":
+            pages += sorted({path.name for path in docs.glob("*.md")} - {"index.md"})
         pages.sort(key=lambda path: rank.get(path, len(rank)))
         rooms.append({title: pages})
     rooms += sorted(path.name for path in docs.glob("*.md") if path.name != "index.md")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.measure import measure
-from goldtrace.compare.thresholds import NOISES, SHORT
-from goldtrace.launch import launch
+from goldtrace.compare.thresholds import NOISES, SHORT, SPREAD
+from goldtrace.launch import launch, side_by_side
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,16 +52,17 @@ def calibrate(
     jobs = min(len(NOISES), _jobs(spec, device))
     done: list[float] = []
     began = time.monotonic()
-    counted(0, len(NOISES), None if seconds is None else _left(0, jobs, seconds))
+    counted(0, len(NOISES), None if seconds is None else seconds_left(0, jobs, seconds))
 
     def one(noise: Noise) -> tuple[Noise, Trace]:
         trace = launch(spec, device, root=root, noise=noise)
         done.append(time.monotonic() - began)
         # Side by side, runs are slower than alone: what counts is what they have taken so far.
-        counted(len(done), len(NOISES), (len(NOISES) - len(done)) * done[-1] / len(done))
+        each = done[-1] / -(-len(done) // jobs)
+        counted(len(done), len(NOISES), seconds_left(len(done), jobs, each))
         return noise, trace
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with side_by_side(jobs) as pool:
         perturbed = list(pool.map(one, NOISES))
     return measure(golden, perturbed)
 
@@ -76,8 +76,8 @@ def advice(calibration: Calibration, golden: Trace) -> str | None:
     reach = "not even its first step" if horizon < 0 else f"only up to step {horizon}"
     return (
         f"rounding noise hides {chaotic} so soon that this golden tells it from drift {reach}; "
-        "later steps are still compared bit for bit. A smaller learning rate or a warm-up, larger "
-        "feature maps before batch norm, or group norm make a run less chaotic"
+        f"later only what is {SPREAD:g} times as large is. A smaller learning rate or a warm-up, "
+        "larger feature maps before batch norm, or group norm make a run less chaotic"
     )
 
 
@@ -89,5 +89,7 @@ def _jobs(spec: RunSpec, device: str) -> int:
     return os.cpu_count() or 1
 
 
-def _left(done: int, jobs: int, seconds: float) -> float:
-    return -(-(len(NOISES) - done) // jobs) * seconds
+def seconds_left(done: int, jobs: int, seconds: float) -> float:
+    """How long the perturbed runs that are left take, ``jobs`` at a time, at ``seconds`` each."""
+    left = len(NOISES) - done
+    return (left / jobs if done else -(-left // jobs)) * seconds

@@ -10,23 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goldtrace import reproducing
 from goldtrace.compare import compare_traces
-from goldtrace.determinism import profile_for
 from goldtrace.diagnose import diagnose
 from goldtrace.diagnose.narrow import needs_replay
-from goldtrace.diagnose.reproducer import EXPECTED, SCRIPT, expected, script
 from goldtrace.environment import changes
 from goldtrace.errors import UsageError
-from goldtrace.launch import Capture, launch
+from goldtrace.launch import launch
 from goldtrace.model.spec import RunKind
-from goldtrace.model.tape import REGION
 from goldtrace.model.verdict import Verdict
+from goldtrace.reproducing import Case
 from goldtrace.store.failures import FailureStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from goldtrace.model.diagnosis import Culprit, Diagnosis
+    from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Two traces, how they compare, and why; ``taped`` is the step that the culprits are in.
+    """Two traces, how they compare, and why; ``replay`` is a step that ``now`` has no tape of.
 
-    ``interpreter`` is the one that ``now`` comes from.
+    ``interpreter`` is the one that ``now`` comes from, and ``other`` the golden, if it was one.
     """
 
     spec: RunSpec
@@ -48,8 +47,9 @@ class Explanation:
     now: Trace
     comparison: Comparison
     diagnosis: Diagnosis | None
-    taped: tuple[TapedStep | None, TapedStep | None] = (None, None)
+    replay: TapedStep | None = None
     interpreter: str = sys.executable
+    other: str | None = None
 
 
 def explain_failure(
@@ -96,14 +96,13 @@ def explain_failure(
     diagnosis = diagnose(golden.trace, now, comparison, replay=replay)
     if diagnosis is not None and note is not None:
         diagnosis = replace(diagnosis, notes=(*diagnosis.notes, note))
-    first = comparison.first.step if comparison.first is not None else None
     return Explanation(
         spec=spec,
         golden=golden.trace,
         now=now,
         comparison=comparison,
         diagnosis=diagnosis,
-        taped=(golden.trace.taped(first), replay or now.taped(first)),
+        replay=replay,
     )
 
 
@@ -137,15 +136,14 @@ def explain_against(
         if step is not None:
             golden, now = both(replace(spec, tape=(step,)))
             comparison = _compare(golden, now)
-    step = comparison.first.step if comparison.first is not None else None
     return Explanation(
         spec=spec,
         golden=golden,
         now=now,
         comparison=comparison,
         diagnosis=diagnose(golden, now, comparison),
-        taped=(golden.taped(step), now.taped(step)),
         interpreter=interpreter,
+        other=other,
     )
 
 
@@ -155,52 +153,35 @@ def write_reproducer(explanation: Explanation, device: str, folder: Path, *, roo
     Raises:
         UsageError: no operator is to blame, or it can't be called by itself.
     """
-    diagnosis = explanation.diagnosis
-    golden, now = explanation.taped
-    culprit = (
-        next((c for c in diagnosis.culprits if c.now is not None), None) if diagnosis else None
+    case = Case(
+        spec=explanation.spec,
+        device=device,
+        diagnosis=explanation.diagnosis,
+        golden=explanation.golden,
+        now=explanation.now,
+        replay=explanation.replay,
     )
-    if culprit is None or culprit.op == REGION or now is None or culprit.now is None:
-        raise UsageError(
-            "there is no operator to reproduce",
-            where=explanation.spec.name,
-            expected="a culprit among the operators of a taped step",
-            found="none" if culprit is None else culprit.op,
-        )
-    if explanation.spec.kind is not RunKind.DECLARED:
-        raise UsageError(
-            "only a declared run can be repeated for its inputs",
-            where=explanation.spec.name,
-            hint="move the training into a run.toml",
-        )
-    spec = replace(explanation.spec, tape=(now.number,))
     with borrowed_package() as environment:
-        launch(
-            spec,
-            device,
+        return reproducing.write_reproducer(
+            case,
+            folder,
             root=root,
             interpreter=explanation.interpreter,
             environment=environment,
-            capture=Capture(place=culprit.now, folder=folder),
         )
-    call = next(call for call in now.calls if call.place == culprit.now)
-    values = [now.values[place] for place in call.outputs]
-    before = values
-    if golden is not None and culprit.golden is not None:
-        other = next(call for call in golden.calls if call.place == culprit.golden)
-        before = [golden.values[place] for place in other.outputs]
-    pins = profile_for(spec.profile, device).environment()
-    text = script(
-        culprit,
-        run=spec.name,
-        step=now.number,
-        pins={name: value for name, value in pins.items() if name != "NPY_DISABLE_CPU_FEATURES"},
-        golden=_made_with(explanation.golden),
-        now=_made_with(explanation.now),
+
+
+def try_reproducer(explanation: Explanation, culprit: Culprit, folder: Path) -> Reproduction | None:
+    """Call the culprit under both interpreters; ``None`` where the golden's isn't at hand.
+
+    Raises:
+        RunError: the script ends with an error.
+    """
+    if explanation.other is None:
+        return None
+    return reproducing.reproduce(
+        folder, culprit, golden=explanation.other, now=explanation.interpreter
     )
-    (folder / SCRIPT).write_text(text, encoding="utf-8")
-    (folder / EXPECTED).write_text(expected(before, values), encoding="utf-8")
-    return culprit
 
 
 @contextmanager
@@ -217,9 +198,3 @@ def _compare(golden: Trace, now: Trace) -> Comparison:
     return compare_traces(
         golden, now, tolerance={}, environment_changes=changes(golden.header, now.header)
     )
-
-
-def _made_with(trace: Trace) -> str:
-    environment = trace.header.environment
-    torch = environment.packages.get("torch", "unknown")
-    return f"torch {torch} on {environment.system.get('cpu', 'an unknown CPU')}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from goldtrace.model.noise import Noise
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
+
+_THREAD = threading.local()
+"""Of a thread of ``side_by_side``: the children that end together."""
 
 _LOOK = 0.2  # seconds between looks at how far a watched run is
 _LOG_LINES = 20
@@ -67,7 +73,8 @@ def launch(
         RunnerDiedError: the child ended without an answer.
     """
     require_platform(spec.profile, device)
-    pins = profile_for(spec.profile, device).environment()
+    numpy = numpy_of(interpreter)
+    pins = profile_for(spec.profile, device, numpy_version=numpy).environment()
     with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
         out = Path(scratch)
         request = {
@@ -96,6 +103,8 @@ def launch(
                 start_new_session=True,
             )
             with _ended_with_us(child):
+                if hasattr(_THREAD, "children"):
+                    _THREAD.children.add(child)
                 status = _wait(child, out / "steps", watch)
         error = out / "error.json"
         if error.exists():
@@ -120,6 +129,68 @@ def _wait(
         except subprocess.TimeoutExpired:  # noqa: PERF203 - that is what waiting ends with
             watch(steps_done(progress))
     return child.wait()
+
+
+@functools.lru_cache
+def numpy_of(interpreter: str) -> str | None:
+    """The release of numpy of another interpreter, whose pins have other names from it.
+
+    ``None`` for this interpreter, and where there is none.
+    """
+    if interpreter == sys.executable:
+        return None
+    answer = subprocess.run(  # noqa: S603 - the interpreter is the user's choice
+        [interpreter, "-c", "import importlib.metadata as m; print(m.version('numpy'))"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or None
+
+
+@contextmanager
+def side_by_side(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads to launch runs from, ``jobs`` at a time.
+
+    When the block is left by an error or an interrupt, the runs that are under way are ended: an
+    interrupt reaches the main thread only, which would wait for them.
+    """
+    children = _Children()
+    pool = ThreadPoolExecutor(max_workers=jobs, initializer=children.adopt)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        children.end()
+        raise
+    finally:
+        pool.shutdown()
+
+
+class _Children:
+    """The children of several threads; none outlives ``end``, not even one that starts later."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._ended = False
+
+    def adopt(self) -> None:
+        """Take every child that this thread starts."""
+        _THREAD.children = self
+
+    def add(self, child: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._running.append(child)
+            if self._ended:
+                _kill(child)
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            for child in self._running:
+                _kill(child)
 
 
 def child_environment(
@@ -149,9 +220,15 @@ def _ended_with_us(child: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     finally:
-        if child.poll() is None:
+        _kill(child)
+        child.wait()
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child that has not ended, with whatever it has started."""
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
 
 
 def _tail(log: Path) -> str:

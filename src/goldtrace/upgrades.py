@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import platform
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from goldtrace.compare import compare_traces
 from goldtrace.compare.severity import equivalent_noise
 from goldtrace.environment import changes
 from goldtrace.errors import GoldtraceError
+from goldtrace.model.machine import processor
 from goldtrace.model.spec import RunSpec
 from goldtrace.model.upgrade import Bisection, Severity, Trial
 from goldtrace.model.verdict import RunResult
@@ -80,7 +83,11 @@ class Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a bisection would do: the candidates, the probes and the bytes that it would need."""
+    """What a bisection would do: the candidates, the probes and the bytes that it would need.
+
+    ``candidates`` are releases, or package changes between two lists; ``probes`` are for one
+    change point, or for one package that is named, before its releases are tried.
+    """
 
     candidates: tuple[str, ...]
     probes: int
@@ -146,6 +153,7 @@ def bisect_package(
         device=target.device,
         question=f"{package} {versions[0]} to {versions[-1]}, {len(versions)} releases",
         until=means.until,
+        machine=machine(),
         change_points=found.points,
         probes=bench.probes(found.answers),
         notes=found.notes,
@@ -173,6 +181,7 @@ def bisect_pins(
         device=target.device,
         question=f"{names[0]} to {names[1]}, {len(ends.changes)} package changes",
         until=means.until,
+        machine=machine(),
         change_points=found.points,
         causes=tuple(
             tuple(sorted(map(as_change, cause.changes), key=lambda c: c.what))
@@ -203,8 +212,25 @@ def plan_package(
     bench_of = _Benches(target, means)
     with bench_of.journal({"package": package}) as journal:
         versions = _candidates(bench_of, journal, package, first, last)
-    probes = 2 + (len(versions) - 2).bit_length() + (2 if means.confirm else 0)
+    probes = 2 + (len(versions) - 2).bit_length()
     return Plan(candidates=versions, probes=probes, bytes_each=size_of(Path(sys.prefix)))
+
+
+def plan_pins(old: Pins, new: Pins) -> Plan:
+    """What ``bisect_pins`` would do, at most, for each package that it names."""
+    found = difference(old, new)
+    return Plan(
+        candidates=tuple(f"{c.package} {c.old or 'absent'} → {c.new or 'absent'}" for c in found),
+        probes=2 + math.ceil(math.log2(max(2, len(found)))) + 4,
+        bytes_each=size_of(Path(sys.prefix)),
+    )
+
+
+def machine() -> str:
+    """Python, system and processor in one line."""
+    cpu = processor()
+    name = " ".join(filter(None, (cpu.vendor, cpu.model)))
+    return f"Python {platform.python_version()}, {platform.system()} {cpu.architecture}, {name}"
 
 
 class _Benches:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from goldtrace.checklist import checklist
 from goldtrace.compare import compare_traces, course_of
 from goldtrace.compare.thresholds import ROUNDING_ULP
-from goldtrace.diagnose import diagnose
+from goldtrace.diagnose import another_argument, diagnose
 from goldtrace.environment import changes
 from goldtrace.errors import (
     DataUnavailableError,
@@ -24,13 +23,14 @@ from goldtrace.errors import (
     PlatformUnsupportedError,
     UsageError,
 )
-from goldtrace.launch import launch
+from goldtrace.launch import launch, side_by_side
 from goldtrace.model.codec import write_files
 from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.store.declared import discover, load_run
 from goldtrace.store.failures import FailureStore
+from goldtrace.store.nearest import nearest_golden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.trace import Trace
-    from goldtrace.store.golden import Golden, GoldenStore
+    from goldtrace.store.golden import GoldenStore
 
 Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | None]]
 """Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
@@ -123,8 +123,8 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     try:
         golden = store.load(spec.name, header.platform)
         if golden is None and nearest:
-            golden = nearest_golden(spec.name, header.device, store)
-            reference = _why_nearest(golden, header.platform)
+            found = nearest_golden(store, header)
+            golden, reference = (found[0], (found[1],)) if found else (None, ())
     except GoldenError as error:
         points = checklist(trace, None, root=store.root.absolute().parent)
         return replace(
@@ -157,8 +157,10 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     comparison = compare()
     diagnosis = diagnose(golden.trace, trace, comparison)
     evidence = operator_evidence(diagnosis)
-    if golden.calibration is not None and evidence is not None:
-        comparison = compare(operator_class=evidence)
+    if golden.calibration is not None and comparison.verdict is not Verdict.IDENTICAL:
+        argument = another_argument(golden.trace, trace)
+        if evidence is not None or argument is not None:
+            comparison = compare(operator_class=evidence, argument=argument)
     return replace(
         result,
         verdict=comparison.verdict,
@@ -200,27 +202,6 @@ def remember(result: RunResult, trace: Trace, store: GoldenStore) -> None:
         failures.forget(trace.header.run, trace.header.device)
     elif result.diagnosis is not None:
         failures.keep(trace)
-
-
-def nearest_golden(run: str, device: str, store: GoldenStore) -> Golden | None:
-    """A calibrated golden of another platform of the same kind of device, the first by name.
-
-    Between a CPU and a GPU, random numbers differ: nothing could be told from such a comparison.
-    """
-    for platform in store.platforms(run):
-        golden = store.load(run, platform)
-        if golden is not None and golden.calibration and golden.trace.header.device == device:
-            return golden
-    return None
-
-
-def _why_nearest(golden: Golden | None, platform: str) -> tuple[str, ...]:
-    if golden is None:
-        return ()
-    other = golden.trace.header.platform
-    return (
-        f"there is no golden for {platform}: held against {other}, the nearest that is calibrated",
-    )
 
 
 def trace_folder(report: Path, name: str, device: str) -> Path:
@@ -293,7 +274,7 @@ def check(
             result = RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
         return replace(result, origin=spec.entry)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with side_by_side(jobs) as pool:
         return list(pool.map(one, runs))
 
 

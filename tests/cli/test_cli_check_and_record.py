@@ -164,7 +164,7 @@ def test_an_interrupt_keeps_the_old_golden_and_ends_the_child(project, goldtrace
         command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
     ) as process:
         asleep = project.root / "asleep"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (asleep.exists() and asleep.read_text()) and time.monotonic() < deadline:
             time.sleep(0.1)
         child = int(asleep.read_text())
@@ -177,12 +177,40 @@ def test_an_interrupt_keeps_the_old_golden_and_ends_the_child(project, goldtrace
         os.kill(child, 0)
 
 
+def test_an_interrupt_of_a_check_ends_every_training(project):
+    for name in ("one", "two"):
+        project.declare(name, f"training:sleeps_{name}")
+    source = "".join(
+        f"def sleeps_{name}(run):\n"
+        f"    open('asleep-{name}', 'w').write(str(os.getpid()))\n    time.sleep(120)\n"
+        for name in ("one", "two")
+    )
+    training = project.root / "training.py"
+    training.write_text(training.read_text() + source)
+    command = [sys.executable, "-m", "goldtrace.cli", "check", "--jobs", "2"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    ) as process:
+        asleep = [project.root / f"asleep-{name}" for name in ("one", "two")]
+        deadline = time.monotonic() + 240
+        while not all(f.exists() and f.read_text() for f in asleep) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        children = [int(file.read_text()) for file in asleep]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+
+
 def test_a_killed_parent_takes_its_child_along(project):
     project.declare("tiny", "training:sleeps")
     command = [sys.executable, "-m", "goldtrace.cli", "check"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         asleep = project.root / "asleep"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (asleep.exists() and asleep.read_text()) and time.monotonic() < deadline:
             time.sleep(0.1)
         child = int(asleep.read_text())

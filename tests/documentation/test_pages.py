@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 sys.path.insert(0, str(ROOT / "docs" / "site"))
 
+import nav  # noqa: E402
 import reference  # noqa: E402
 
 (COMMANDS,) = (a.choices for a in command_line()._actions if a.dest == "command")
@@ -154,6 +155,16 @@ def test_an_option_that_does_not_exist_would_be_seen() -> None:
     ]
     assert "--golden-no-such" not in PYTEST_OPTIONS
     assert "--golden-update" in PYTEST_OPTIONS
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    docs = ROOT / "docs"
+    first, *rooms = nav.navigation(docs)
+    listed = [path for room in rooms for pages in room.values() for path in pages]
+    assert first == {"Home": "index.md"}
+    assert sorted([*listed, "index.md"]) == sorted(
+        page.relative_to(docs).as_posix() for page in docs.rglob("*.md")
+    )
 
 
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(

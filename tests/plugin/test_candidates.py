@@ -126,8 +126,8 @@ def test_accepting_makes_the_session_green(session: Project, tmp_path: Path) -> 
 
 
 def test_workers_leave_their_candidates_in_one_report(session: Project) -> None:
-    session.load_all_plugins()
-    session.run("--golden-report=report", "-n2", "-k", "moved or new or kept")
+    session.configure(addopts="-p goldtrace.pytest_plugin -p xdist.plugin")
+    session.run("--golden-report=report", "-n2", "-k", "moved or new")
     assert candidates(session) == {"moved", "new"}
     runs = session.report()
     assert runs[f"{NAME.format('new')}@cpu"]["candidate"]["folder"] is not None

@@ -27,7 +27,7 @@ with deterministic() as pins:
 print(json.dumps({
     library: {
         "build": canary.build(library),
-        "digests": {c.name: found[c.name] for c in canary.CANARIES if c.of == library},
+        "digests": {c.name: found[c.name] for c in canary.CANARIES if c.decided_by == library},
     }
     for library in ("torch", "numpy")
 }))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from itertools import pairwise
 
 from hypothesis import example, given, settings
@@ -20,7 +21,7 @@ from goldtrace.bisect.search import (
 )
 
 GOOD, BAD, SKIP = Answer.GOOD, Answer.BAD, Answer.SKIP
-MANY = settings(max_examples=400, deadline=None)
+MANY = settings(max_examples=int(os.environ.get("GOLDTRACE_HISTORIES", "400")), deadline=None)
 
 histories = st.lists(st.sampled_from([GOOD, BAD, SKIP]), min_size=1, max_size=60)
 

@@ -19,7 +19,8 @@ from goldtrace.model.scalar import Scalar
 from goldtrace.model.sealed import to_line
 from goldtrace.model.tape_codec import compress, decode_tape, decompress, encode_tape
 from goldtrace.report.golden_text import as_text
-from goldtrace.scaffold.git import DIFF_DRIVER
+from goldtrace.scaffold.change import Action
+from goldtrace.scaffold.git import DIFF_DRIVER, attributes
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "transformer"
 PLACE = "golden/transformer/cpu-portable"
@@ -67,13 +68,13 @@ def test_git_diff_shows_the_operator_that_changed_in_a_compressed_tape(committed
 
 
 def test_git_converts_no_line_ending_and_merges_no_golden(committed):
-    attributes = git(
+    told = git(
         committed,
         *("check-attr", "text", "merge", "linguist-generated", "diff", "--"),
         f"{PLACE}/steps.jsonl",
         "golden/transformer/run.toml",
     ).splitlines()
-    steps, declared = attributes[:4], attributes[4:]
+    steps, declared = told[:4], told[4:]
     assert [line.rpartition(" ")[2] for line in steps] == ["unset", "unset", "set", "goldtrace"]
     assert {line.rpartition(" ")[2] for line in declared} == {"unspecified"}
     (removals,) = git(committed, "check-attr", "text", "--", "golden/removed.jsonl").splitlines()
@@ -143,3 +144,7 @@ def test_the_command_wants_one_file(goldtrace, tmp_path):
     status, _, error = goldtrace("diff", "--textconv", tmp_path / "absent")
     assert status == 2
     assert "absent" in error
+
+
+def test_this_repository_has_what_init_would_write():
+    assert attributes(GOLDEN.parents[1], "golden").action is Action.UNCHANGED

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
+from small_training import calibration, compare, golden, train, with_step, without_rates
 
-from goldtrace.calibrating import advice, can_calibrate
-from goldtrace.compare import compare_traces
+from goldtrace.calibrating import advice, can_calibrate, seconds_left
 from goldtrace.compare.calibration import equivalent_noise
 from goldtrace.compare.distances import Distance
 from goldtrace.compare.measure import measure
@@ -22,104 +18,13 @@ from goldtrace.errors import GoldenError, NotRepeatableError, RecordingError
 from goldtrace.model.calibration import Calibration, Response
 from goldtrace.model.calibration_codec import decode_calibration, encode_calibration
 from goldtrace.model.codec import decode_trace, encode_trace
-from goldtrace.model.environment import Environment
 from goldtrace.model.noise import Noise
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.tolerance import Tolerance
-from goldtrace.model.trace import Header
 from goldtrace.model.verdict import Rung, Verdict
-from goldtrace.recording.recorder import GoldenRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from goldtrace.model.trace import Trace
-
-HEADER = Header(
-    run="tiny",
-    device="cpu",
-    platform="cpu-portable",
-    origin="package:train",
-    settings={},
-    spec_digest="0",
-    pins={},
-    environment=Environment(),
-)
-
-
-def train(
-    *,
-    noise: Noise | None = None,
-    rate: float = 0.05,
-    reverse: bool = False,
-    after: Callable[[nn.Module], object] = lambda _: None,
-    steps: int = 6,
-    watched: bool = True,
-) -> Trace:
-    torch.manual_seed(0)
-    run = GoldenRun(
-        name="tiny",
-        seed=0,
-        device="cpu",
-        config={},
-        header=lambda data: dataclasses.replace(HEADER, data=data),
-        noise=noise,
-    )
-    model = nn.Sequential(nn.Linear(21, 33), nn.Tanh(), nn.BatchNorm1d(33), nn.Linear(33, 5))
-    if reverse:
-        first = model[0]
-        model[0].forward = lambda x: nn.functional.linear(
-            x.flip(-1), first.weight.flip(-1), first.bias
-        )
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
-    if watched:
-        run.watch(model=model, optimizer=optimizer)
-    inputs, labels = torch.randn(60, 21), torch.arange(60) % 5
-    for step in range(steps):
-        chosen = slice(10 * step, 10 * step + 10)
-        loss = cross_entropy(model(inputs[chosen]), labels[chosen])
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        if step == 3:
-            after(model)
-        run.step(loss=loss, batch=inputs[chosen])
-    with torch.no_grad():
-        run.metric(final=cross_entropy(model.eval()(inputs), labels))
-    return run.finish()
-
-
-@cache
-def golden() -> Trace:
-    return train()
-
-
-@cache
-def calibration() -> Calibration:
-    return measure(golden(), [(noise, train(noise=noise)) for noise in NOISES])
-
-
-def compare(current: Trace, **options: Any) -> Any:
-    return compare_traces(
-        golden(), current, **{"tolerance": {}, "calibration": calibration(), **options}
-    )
-
-
-def without_rates(trace: Trace) -> Trace:
-    """The same trace as if nobody recorded hyper-parameters: only the trajectory can tell."""
-    steps = [
-        dataclasses.replace(step, hyperparameters=other.hyperparameters)
-        for step, other in zip(trace.steps, golden().steps, strict=True)
-    ]
-    return dataclasses.replace(trace, steps=tuple(steps))
-
-
-def with_step(trace: Trace, number: int, **changes: Any) -> Trace:
-    steps = [
-        dataclasses.replace(step, **changes) if step.number == number else step
-        for step in trace.steps
-    ]
-    return dataclasses.replace(trace, steps=tuple(steps))
+    from torch import nn
 
 
 def test_the_same_bits_are_identical_and_need_no_calibration():
@@ -279,8 +184,8 @@ def test_recording_with_noise_shows_in_every_digest_but_not_in_the_initial_state
     assert noisy.steps[-1].ladder[Rung.RNG] == golden().steps[-1].ladder[Rung.RNG]
 
 
-def test_sketches_are_taken_before_the_first_step_and_at_powers_of_two():
-    assert [step.number for step in golden().steps if step.sketches] == [-1, 0, 1, 2, 4]
+def test_sketches_are_taken_before_the_first_step_at_powers_of_two_and_at_the_end():
+    assert [step.number for step in golden().steps if step.sketches] == [-1, 0, 1, 2, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -354,3 +259,17 @@ def test_a_run_with_a_short_horizon_is_warned_about():
     assert advice(calibration(), golden()) is None
     chaotic = dataclasses.replace(calibration(), horizons={"loss": 4, "weights": 0})
     assert "weights" in (advice(chaotic, golden()) or "")
+
+
+def test_a_calibration_takes_at_most_eight_further_runs_of_two_sizes():
+    assert len(NOISES) <= 8
+    assert len({noise.ulp for noise in NOISES}) == 2
+    assert len({noise.seed for noise in NOISES}) == len(NOISES)
+
+
+@pytest.mark.parametrize(
+    ("done", "jobs", "left"),
+    [(0, 1, 60), (0, 4, 20), (1, 2, 25), (2, 2, 20), (5, 1, 10), (6, 2, 0)],
+)
+def test_the_estimate_counts_the_runs_that_train_side_by_side(done, jobs, left):
+    assert seconds_left(done, jobs, 10.0) == left

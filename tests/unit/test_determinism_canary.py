@@ -51,17 +51,20 @@ def without(pin, *libraries):
         if pin in os.environ:
             del os.environ[pin]
         if "torch" in libraries:
-            from goldtrace.determinism import square_root
+            from goldtrace.determinism.matrix_product import PRODUCTS
+            from goldtrace.determinism.square_root import SQUARE_ROOT
             torch.set_num_threads(2 if pin == "torch.num_threads" else 1)
             if pin != "torch.sqrt":
-                square_root.replace_square_root()
+                SQUARE_ROOT.begin()
+            if pin != "torch.mm":
+                PRODUCTS.begin()
         return verdict(*libraries)
     return scene(body)
 
 scenes = {pin: without(pin, "numpy") for pin in ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES")}
 import torch
 for pin in ("none", "MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "torch.sqrt",
-            "torch.num_threads"):
+            "torch.mm", "torch.num_threads"):
     scenes[pin] = without(pin, "torch")
 scenes["all"] = without("none", "torch", "numpy")
 json.dump(scenes, sys.stdout)
@@ -90,7 +93,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def first_digests() -> dict[str, str]:
-    return {c.name: min(canary.known(c.of).digests[c.name]) for c in CANARIES}
+    return {c.name: min(canary.known(c.decided_by).digests[c.name]) for c in CANARIES}
 
 
 def test_with_every_pin_in_place_the_canaries_are_the_known_ones(scenes: dict[str, Any]) -> None:
@@ -100,7 +103,8 @@ def test_with_every_pin_in_place_the_canaries_are_the_known_ones(scenes: dict[st
 @pytest.mark.parametrize(
     ("pin", "component"),
     [
-        ("MKL_CBWR", "gemm"),
+        ("MKL_CBWR", "vendor gemm"),
+        ("torch.mm", "gemm"),
         ("ATEN_CPU_CAPABILITY", "softmax"),
         ("torch.num_threads", "reduction"),
         pytest.param(
@@ -141,7 +145,7 @@ def test_every_canary_has_known_digests_and_names_pins_of_the_profile() -> None:
     names = {pin.name for pin in PROFILE.pins} | {"NPY_DISABLE_CPU_FEATURES", "torch"}
 
     for each in CANARIES:
-        assert canary.known(each.of).digests[each.name]
+        assert canary.known(each.decided_by).digests[each.name]
         assert set(each.pins) <= names
 
 
@@ -170,8 +174,8 @@ def test_an_unknown_digest_of_a_known_build_is_an_error_with_component_and_pin(
 
     assert caught.value.where == "canary gemm"
     assert "gemm and softmax" in caught.value.what
-    assert "MKL_CBWR and ATEN_CPU_CAPABILITY are likely not in force" in caught.value.what
-    assert str(caught.value.found).startswith("0, with torch ")
+    assert "OPENBLAS_CORETYPE and ATEN_CPU_CAPABILITY are likely not in force" in caught.value.what
+    assert str(caught.value.found).startswith("0, with numpy ")
 
 
 def test_an_unknown_digest_of_an_unknown_build_is_only_recorded(

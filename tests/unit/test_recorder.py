@@ -127,6 +127,12 @@ def test_watching_something_else_is_an_error(run, model):
         run.watch(model=model, optimizer=model)
 
 
+def test_watching_a_lazy_model_says_to_run_it_first(run):
+    with pytest.raises(RecordingError, match="weight has no values") as caught:
+        run.watch(model=nn.LazyLinear(2))
+    assert "forward pass" in str(caught.value.hint)
+
+
 def test_watching_twice_or_late_is_an_error(run, model):
     run.watch(model=model)
     with pytest.raises(RecordingError, match="called twice or after the first step"):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 import xxhash
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from goldtrace.errors import RecordingError
 from goldtrace.recording.digest import (
     CHUNK,
     combine,
@@ -15,6 +17,7 @@ from goldtrace.recording.digest import (
     digest_text,
     raw_bytes,
 )
+from goldtrace.recording.sketch import sketch_tensors
 
 DTYPES = [
     torch.float64,
@@ -179,3 +182,62 @@ def test_combining_does_not_depend_on_the_order_of_the_mapping():
     assert combine({"a": "1", "b": "2"}) == combine({"b": "2", "a": "1"})
     assert combine({"a": "1", "b": "2"}) != combine({"a": "2", "b": "1"})
     assert combine({}) != combine({"a": "1"})
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_the_scale_of_a_quantised_tensor_counts():
+    def quantised(scale: float, zero: int) -> torch.Tensor:
+        integers = torch.tensor([1, 2, -3], dtype=torch.int8)
+        return torch._make_per_tensor_quantized_tensor(integers, scale, zero)
+
+    scales, zeros = torch.tensor([0.1, 0.2], dtype=torch.float64), torch.tensor([0, 1])
+    channels = torch.quantize_per_channel(torch.eye(2), scales, zeros, 0, torch.qint8)
+    others = torch.quantize_per_channel(torch.eye(2), scales, zeros, 1, torch.qint8)
+    tensors = [quantised(0.1, 0), quantised(0.2, 0), quantised(0.1, 1), channels, others]
+    assert len({digest_tensor("w", tensor) for tensor in tensors}) == len(tensors)
+    assert digest_tensor("w", quantised(0.1, 0)) == digest_tensor("w", quantised(0.1, 0))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype:UserWarning")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_are_digested_part_by_part(layout):
+    def nested(*lengths: int) -> torch.Tensor:
+        return torch.nested.nested_tensor([torch.ones(n) for n in lengths], layout=layout)
+
+    assert digest_tensor("w", nested(2, 3)) == digest_tensor("w", nested(2, 3))
+    assert digest_tensor("w", nested(2, 3)) != digest_tensor("w", nested(3, 2))
+    assert digest_tensor("w", nested(2, 3)) != digest_tensor("w", torch.ones(5))
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "uint16", "uint32", "uint64"])
+def test_the_less_usual_dtypes_have_digests_and_sketches(dtype):
+    tensor = torch.arange(16, dtype=torch.uint8).view(getattr(torch, dtype))
+    assert digest_tensor("w", tensor) != digest_tensor("w", tensor.view(torch.uint8))
+    assert set(sketch_tensors({"w": tensor})) == {"w"}
+
+
+def test_a_dtype_that_torch_cannot_convert_has_a_digest_and_no_sketch():
+    tensor = torch.arange(16, dtype=torch.uint8).view(torch.bits8)
+    assert len(digest_tensor("w", tensor)) == 32
+    assert sketch_tensors({"w": tensor}) == {}
+
+
+def test_a_tensor_without_values_is_an_error_that_names_it():
+    with FakeTensorMode():
+        fake = torch.empty(3)
+    lazy = torch.nn.LazyLinear(2).weight
+    for tensor, kind in ((torch.empty(3, device="meta"), "meta"), (fake, "fake"), (lazy, "lazy")):
+        with pytest.raises(RecordingError, match=r"layer\.weight has no values") as caught:
+            digest_tensor("layer.weight", tensor)
+        assert kind in str(caught.value.found)
+
+
+def test_of_a_distributed_tensor_the_own_shard_is_digested():
+    class Distributed(torch.Tensor):
+        """What matters here of torch.distributed.tensor.DTensor, which needs a process group."""
+
+        def to_local(self) -> torch.Tensor:
+            return self.as_subclass(torch.Tensor)[:2]
+
+    whole = torch.arange(4.0)
+    assert digest_tensor("w", whole.as_subclass(Distributed)) == digest_tensor("w", whole[:2])

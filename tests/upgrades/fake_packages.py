@@ -39,8 +39,12 @@ class Index:
         requires: Sequence[str] = (),
         yanked: bool = False,
         damaged: bool = False,
+        starts: str | None = None,
     ) -> None:
-        """A wheel with one module ``name``; a damaged one resolves and can't be installed."""
+        """A wheel with one module ``name``; a damaged one resolves and can't be installed.
+
+        ``starts`` are lines of a ``.pth`` file, which every interpreter reads as it starts.
+        """
         wheel = f"{name}-{version}-py3-none-any.whl"
         info = f"{name}-{version}.dist-info"
         needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
@@ -50,9 +54,11 @@ class Index:
             f"{info}/METADATA": metadata,
             f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
+        if starts is not None:
+            files[f"{name}.pth"] = starts
         record = "".join(f"{file},,\n" for file in files)
         files[f"{info}/RECORD"] = record + f"{info}/RECORD,,\n"
-        project = self.folder / name
+        project = self.folder / name.replace("_", "-")
         project.mkdir(exist_ok=True)
         with zipfile.ZipFile(project / wheel, "w") as archive:
             for file, text in files.items():
@@ -81,6 +87,7 @@ class PrintedRun:
     root: Path
     modules: tuple[str, ...]
     name: str = "fake"
+    run: str = "fake"
     device: str = "cpu"
     trained: list[str] = field(default_factory=list)
 

@@ -27,6 +27,7 @@ class KilledError(BaseException):
 
 class Run:
     name = "fake"
+    run = "fake"
     device = "cpu"
 
     def __init__(self, root):

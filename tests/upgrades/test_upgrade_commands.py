@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 
 import pytest
 from fake_packages import PrintedRun
@@ -44,7 +45,7 @@ def test_what_is_no_size_is_refused(text):
         (["bisect", "tiny", "--from-date", "2025-03-01"], "can't be read"),
         (["bisect", "tinny", "--package", "x", "--from", "1"], "no run 'tinny'"),
         (["bisect", "tiny", "--package", "x", "--from", "one"], "no version"),
-        (["bisect", "tiny", "--plan"], "only the releases"),
+        (["bisect", "tiny", "--plan"], "what is to be bisected"),
         (["try"], "nothing to try"),
         (["try", "tinny!"], "neither a requirement nor a run"),
     ],
@@ -71,6 +72,22 @@ def test_bisecting_writes_json_and_markdown_and_exits_with_drift(
     assert "| engine | 1.2 | 1.3 |" in (project / "answer.md").read_text()
     assert "engine 1.2 → 1.3" in capsys.readouterr().out
     assert main([*command, "--from", "1.0", "--to", "1.2"]) == 0
+
+
+def test_two_locks_and_a_revision_of_one_are_planned(project, capsys):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    lock = project / "requirements.lock"
+    lock.write_text("alpha==1.0\nbeta==1.0\nsame==3.0\n")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "old"]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    lock.write_text("alpha==2.0\nsame==3.0\n")
+    arguments = ["bisect", "tiny", "--from-lock", "HEAD:requirements.lock"]
+    arguments += ["--to-lock", "requirements.lock", "--plan", "--json", "plan.json"]
+    assert main(arguments) == 0
+    assert "2 package changes: alpha 1.0 → 2.0, beta 1.0 → absent" in capsys.readouterr().out
+    planned = json.loads((project / "plan.json").read_text())
+    assert planned["candidates"] == ["alpha 1.0 → 2.0", "beta 1.0 → absent"]
+    assert planned["probes"] == 2 + 1 + 4
 
 
 def test_words_are_told_into_requirements_and_runs(project):

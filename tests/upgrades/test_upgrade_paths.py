@@ -188,13 +188,38 @@ def test_packages_that_pin_each_other_move_as_one_cause(index, means, today, tmp
     assert moved == {"engine", "bolted"}
 
 
+def test_what_only_an_old_package_needs_does_not_stand_in_the_way_of_the_new_one(
+    index, means, today, tmp_path
+):
+    """As the CUDA libraries of two releases of torch, which lie in the same files."""
+    other_library = "import sys; sys.modules['library_new'] = None\n"
+    index.add("engine", "1.0", "VALUE = 1.0\n", requires=["library-old==1.0"])
+    index.add("engine", "2.0", "import library_new\nVALUE = 2.0\n", requires=["library-new==1.0"])
+    index.add("library_old", "1.0", "", starts=other_library)
+    index.add("library_new", "1.0", "")
+    for version in ("1.0", "2.0"):
+        for other in ("alpha", "beta", "gamma"):
+            index.add(other, version, "VALUE = 0.0\n")
+    today()
+    others = ("alpha", "beta", "gamma")
+    old = {"engine": "1.0", "library-old": "1.0", **dict.fromkeys(others, "1.0")}
+    new = {"engine": "2.0", "library-new": "1.0", **dict.fromkeys(others, "2.0")}
+    run = PrintedRun(root=tmp_path, modules=("engine",))
+    bisection = bisect_pins(run, old, new, means, names=("old", "new"))
+    (cause,) = bisection.causes
+    assert [change.what for change in cause] == ["engine"]
+    assert Standing.SKIPPED not in standings(bisection).values()
+    (point,) = bisection.change_points
+    assert (point.package, point.good, point.bad) == ("engine", "1.0", "2.0")
+
+
 def test_the_plan_tells_candidates_and_probes_without_any(index, today, means, run):
     for minor in range(9):
         index.add("engine", f"1.{minor}", value(minor))
     today("engine==1.8")
     plan = plan_package(run, "engine", means, first="1.0", last="1.8")
     assert len(plan.candidates) == 9
-    assert plan.probes == 2 + 3 + 2
+    assert plan.probes == 2 + 3
     assert run.trained == []
 
 

@@ -8,15 +8,16 @@ import json
 from golden_samples import trace
 
 from goldtrace.compare import compare_traces
+from goldtrace.model.diagnosis import Cause, Culprit, Diagnosis, Reproduction
 from goldtrace.model.upgrade import Bisection, ChangePoint, Probe, Severity, Standing
-from goldtrace.model.verdict import Change
+from goldtrace.model.verdict import Change, Rung
 from goldtrace.report.upgrades import (
     bisection_document,
     headline,
     render_bisection,
-    render_bisection_markdown,
     render_changes,
 )
+from goldtrace.report.upstream import render_bisection_markdown
 
 COMPARISON = dataclasses.replace(
     compare_traces(trace(), trace(losses=(2.75, 1.25, 0.625)), tolerance={}),
@@ -85,7 +86,8 @@ def test_a_failure_has_its_reason_instead_of_a_difference():
     point = dataclasses.replace(POINT, comparison=None, failure="TypeError: no", confirmed=True)
     page = render_bisection_markdown(dataclasses.replace(BISECTION, change_points=(point,)))
     assert "TypeError: no" in page
-    assert "NOT CONFIRMED" not in headline(point)
+    assert "NOT CONFIRMED" not in page
+    assert headline(point) == "torch 2.6.0 → 2.8.0, or one of 2.7.0, 2.7.1 (skipped): behaviour"
 
 
 def test_without_change_points_the_answer_says_so():
@@ -98,3 +100,47 @@ def test_many_package_changes_are_counted():
     changes = [Change(what=f"p{n}", golden="1", now="2") for n in range(40)]
     assert render_changes(changes).endswith("28 more")
     assert render_changes([]) == "none"
+
+
+def test_packages_of_one_family_are_counted_so_that_the_others_are_seen():
+    changes = [Change(what=f"nvidia-p{n}", golden="1", now="2") for n in range(9)]
+    changes.append(Change(what="torchvision", golden="0.21.0", now="0.22.0"))
+    assert render_changes(changes) == "torchvision 0.21.0 → 0.22.0, 9 packages nvidia-…"
+
+
+def test_an_operator_overrules_the_ladder_and_its_text_cannot_break_the_page():
+    culprits = tuple(
+        Culprit(op=f"aten::{name}", cause=Cause.ROUNDING, what="a|b <i>", module="block")
+        for name in ("mm", "exp")
+    )
+    diagnosis = Diagnosis(
+        step=2,
+        rung=Rung.LOSS,
+        name="loss",
+        cause=Cause.ROUNDING,
+        sentence="forward of block: aten::mm gave other bits",
+        culprits=culprits,
+        compared=7,
+        consequences=3,
+    )
+    tried = Reproduction(
+        folder="/nowhere", op="aten::mm", golden=True, now=False, ulp_most=3, elements=9
+    )
+    point = dataclasses.replace(
+        POINT, diagnosis=diagnosis, reproduction=tried, noise=0.25, note="a note of it"
+    )
+    answer = dataclasses.replace(BISECTION, change_points=(point,), machine="a machine")
+    shown = render_bisection(answer)
+    told = " ".join(shown.split())
+    assert (
+        "First difference in step 2: forward of block: aten::mm gave other bits: rounding" in told
+    )
+    assert "from step 0" not in shown
+    assert "by itself doesn't give the training's bits in the new environment" in told
+    assert "aten::exp" in shown
+    assert "equivalent noise: 0.25 ulp" in shown
+    assert "a machine" in shown
+    assert max(map(len, shown.splitlines())) <= 110
+    page = render_bisection_markdown(answer)
+    assert "| rounding | a\\|b \\<i\\> |" in page
+    assert "a note of it" in page

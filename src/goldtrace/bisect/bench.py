@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.bisect.probe import Job, Outcome, run_job
 from goldtrace.compare import compare_traces
-from goldtrace.compare.severity import kind, severity
+from goldtrace.compare.severity import equivalent_noise, kind, severity
 from goldtrace.environment import changes
 from goldtrace.model.upgrade import Probe, Severity, Standing
 from goldtrace.model.verdict import Change
@@ -46,12 +46,27 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """A further training of an environment: whether it gave the same, bit for bit.
+
+    ``trace`` is kept where it holds the tape that was asked for.
+    """
+
+    same: bool
+    trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """How two usable outcomes differ; ``comparison`` is ``None`` where one of them failed."""
+    """How two usable outcomes differ; ``comparison`` is ``None`` where one of them failed.
+
+    ``noise`` is the size of the difference in units of float32's last place.
+    """
 
     severity: Severity
     kind: str | None
     comparison: Comparison | None = None
+    noise: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,24 +109,37 @@ class Bench:
             self._run(missing, left=left, next_wishes=next_wishes)
         return [self.probed[label] for label in wishes]
 
-    def again(self, probed: Probed, wish: Wish) -> bool:
-        """Whether a further training of the same environment gives the same, bit for bit."""
-        label = f"again: {probed.label}"
-        known = self.journal.get(label)
+    def again(self, probed: Probed, wish: Wish, *, step: int | None = None) -> Repeated:
+        """Train the same environment once more; with a tape of ``step`` alone if one is named."""
+        if (known := self._repeated(probed, step)) is not None:
+            return known
+        self.progress(f"confirming {probed.label}")
+        target = self.target if step is None else self.target.taped(step)
+        outcome, trace = run_job(replace(self._job(wish), target=target, again=True))
+        same = (
+            probed.trace is not None
+            and trace is not None
+            and not compare_traces(probed.trace, trace, tolerance={}).divergences
+        ) or (outcome.standing, outcome.failure) == (Standing.FAILED, probed.outcome.failure)
+        kept = None
+        if step is not None and trace is not None and outcome.trace is not None:
+            kept = outcome.trace
+            self.traces.store(kept, trace)
+        self.journal.add(_again(probed, step), {"same": same, "trace": kept})
+        return Repeated(same=same, trace=trace)
+
+    def trained_again(self, probed: Probed, *, step: int | None) -> bool:
+        """Whether ``again`` would train nothing."""
+        return self._repeated(probed, step) is not None
+
+    def _repeated(self, probed: Probed, step: int | None) -> Repeated | None:
+        known = self.journal.get(_again(probed, step))
         if known is None:
-            self.progress(f"confirming {probed.label}")
-            outcome, trace = run_job(replace(self._job(wish), again=True))
-            same = (
-                probed.trace is not None
-                and trace is not None
-                and not compare_traces(probed.trace, trace, tolerance={}).divergences
-            ) or (outcome.standing, outcome.failure) == (
-                Standing.FAILED,
-                probed.outcome.failure,
-            )
-            known = {"same": same}
-            self.journal.add(label, known)
-        return bool(known["same"])
+            return None
+        trace = self.traces.load(known["trace"]) if known["trace"] is not None else None
+        if trace is None and known["trace"] is not None:
+            return None
+        return Repeated(same=bool(known["same"]), trace=trace)
 
     def finding(self, good: Probed, other: Probed) -> Finding:
         """How ``other`` differs from ``good``; both are usable."""
@@ -132,6 +160,7 @@ class Bench:
             severity=severity(good.trace, other.trace, comparison),
             kind=kind(good.trace, other.trace, comparison),
             comparison=comparison,
+            noise=equivalent_noise(good.trace, other.trace, comparison),
         )
 
     def differ(self, good: Probed, other: Probed) -> bool:
@@ -225,6 +254,11 @@ def moved_along(good: Probed, bad: Probed, *, besides: frozenset[str]) -> tuple[
         for name in sorted({*one, *other} - besides)
         if one.get(name) != other.get(name)
     )
+
+
+def _again(probed: Probed, step: int | None) -> str:
+    taped = "" if step is None else f", with a tape of step {step}"
+    return f"again: {probed.label}{taped}"
 
 
 def _versions(probed: Probed) -> dict[str, str]:

@@ -31,11 +31,17 @@ _NAMED = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Two sets of pins, and what any environment needs besides (goldtrace's own requirements)."""
+    """Two sets of pins, and what any environment needs besides (goldtrace's own requirements).
+
+    ``followers`` are packages that only the old end has and that others of it bring along. They
+    stay where something needs them: beside a new torch, the CUDA libraries of the old one would
+    lie in the same files as its own.
+    """
 
     old: Pins
     new: Pins
     besides: tuple[str, ...] = ()
+    followers: frozenset[str] = frozenset()
 
     @property
     def changes(self) -> tuple[PackageChange, ...]:
@@ -59,10 +65,15 @@ class Ends:
                 fixed[change.package] = change.new
         fixed |= but or {}
         free = [c for c in free if c.package not in fixed]
+        followers = [c for c in free if c.package in self.followers]
+        free = [c for c in free if c.package not in self.followers]
         pins = [f"{package}=={version}" for package, version in fixed.items()]
         kept = [f"{c.package}=={c.old}" for c in free if c.old is not None]
         # What a moved package brings along that the old end lacks: not newer than the new end.
-        bounds = tuple(f"{c.package}<={c.new}" for c in free if c.old is None)
+        bounds = (
+            *(f"{c.package}<={c.new}" for c in free if c.old is None),
+            *(f"{c.package}=={c.old}" for c in followers),
+        )
         strict = Wish(requirements=(*sorted((*pins, *kept)), *self.besides), constraints=bounds)
         loose = Wish(
             requirements=(*sorted(pins), *(c.package for c in free if c.old), *self.besides),
@@ -94,6 +105,7 @@ def explain(
     changes = ends.changes
     if not changes:
         raise UsageError("both ends have the same packages", hint="nothing is left to bisect")
+    ends = replace(ends, followers=_followers(bench, ends))
     everything = frozenset(changes)
     answers: dict[str, str] = {}
 
@@ -215,6 +227,28 @@ def _within(
         answers |= found.answers
         notes += found.notes
     return points, answers, notes
+
+
+def _followers(bench: Bench, ends: Ends) -> frozenset[str]:
+    """The packages that the new end lacks and the others of the old end bring along."""
+    key = "followers"
+    known = bench.journal.get(key)
+    if known is None:
+        gone = {change.package for change in ends.changes if change.new is None}
+        pins = [f"{package}=={version}" for package, version in sorted(ends.old.items())]
+        wish = Wish(
+            requirements=(
+                *(pin for pin in pins if pin.partition("==")[0] not in gone),
+                *ends.besides,
+            ),
+            constraints=tuple(pin for pin in pins if pin.partition("==")[0] in gone),
+        )
+        try:
+            known = sorted(gone & bench.workspace.uv.resolve(wish).versions.keys())
+        except ResolutionError:
+            known = []
+        bench.journal.add(key, known)
+    return frozenset(known)
 
 
 def _dependents(bench: Bench, ends: Ends, change: PackageChange) -> frozenset[PackageChange]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldtrace.bisect.bench import moved_along
+from goldtrace.bisect.examine import Side, examine
 from goldtrace.bisect.search import (
     Answer,
     NoBoundary,
@@ -156,23 +157,26 @@ def _point(
     good, bad = probed[boundary.good], probed[boundary.bad]
     finding = bench.finding(good, bad)
     versions = releases.versions
-    confirmed = None
-    if confirm:
-        confirmed = all(
-            bench.again(one, releases.wish(versions[place]))
-            for place, one in ((boundary.good, good), (boundary.bad, bad))
-        )
+    before = Side(probed=good, wish=releases.wish(versions[boundary.good]))
+    after = Side(probed=bad, wish=releases.wish(versions[boundary.bad]))
+    examined = examine(bench, before, after, finding.comparison, confirm=confirm)
+    cause = examined.diagnosis.cause if examined.diagnosis is not None else None
     return ChangePoint(
         package=releases.package,
         good=versions[boundary.good],
         bad=versions[boundary.bad],
         skipped=tuple(versions[place] for place in boundary.skipped),
         severity=finding.severity,
-        kind=finding.kind,
+        # An operator with equal inputs is better evidence than an estimate from the losses.
+        kind=cause.value if cause is not None else finding.kind,
         comparison=finding.comparison,
         failure=bad.outcome.reason if finding.comparison is None else None,
         moved_along=moved_along(good, bad, besides=frozenset({releases.package})),
-        confirmed=confirmed,
+        confirmed=examined.confirmed,
+        diagnosis=examined.diagnosis,
+        reproduction=examined.reproduction,
+        noise=finding.noise,
+        note=examined.note,
     )
 
 

@@ -46,15 +46,7 @@ class Journal:
         Raises:
             StoreError: the disk is full or the file can't be written.
         """
-        try:
-            _append(self._descriptor, _line({"key": key, "value": value}))
-        except OSError as error:
-            raise StoreError(
-                "the journal can't be written",
-                where=str(self._path),
-                found=error.strerror,
-                hint="make room and give the same command again: it goes on where it stopped",
-            ) from error
+        _keep(self._descriptor, _line({"key": key, "value": value}), self._path)
         self._entries[key] = value
 
 
@@ -111,7 +103,7 @@ def _read(descriptor: int, head: bytes, path: Path) -> dict[str, Any]:
         whole += len(line)
     os.ftruncate(descriptor, whole)
     if whole == 0:
-        _append(descriptor, head)
+        _keep(descriptor, head, path)
     return entries
 
 
@@ -132,6 +124,18 @@ def _line(fields: Mapping[str, Any]) -> bytes:
 
 def _digest(text: bytes) -> bytes:
     return hashlib.sha256(text).hexdigest()[:16].encode("ascii")
+
+
+def _keep(descriptor: int, line: bytes, path: Path) -> None:
+    try:
+        _append(descriptor, line)
+    except OSError as error:
+        raise StoreError(
+            "the journal can't be written",
+            where=str(path),
+            found=error.strerror,
+            hint="make room and give the same command again: it goes on where it stopped",
+        ) from error
 
 
 def _append(descriptor: int, line: bytes) -> None:

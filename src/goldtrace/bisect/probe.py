@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -21,6 +21,7 @@ from goldtrace.errors import (
     PinError,
     RunError,
     RunnerDiedError,
+    StoreError,
 )
 from goldtrace.model.codec import decode_trace, encode_trace
 from goldtrace.model.upgrade import Standing
@@ -94,19 +95,33 @@ class TraceCache:
             return None
 
     def store(self, key: str, trace: Trace) -> None:
-        """Keep a trace: whole or not at all."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._directory))
-        for name, content in encode_trace(trace).items():
-            with (scratch / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        """Keep a trace: whole or not at all.
+
+        Raises:
+            StoreError: the disk is full or the folder can't be written to.
+        """
         place = self._directory / key
-        shutil.rmtree(place, ignore_errors=True)
-        with contextlib.suppress(OSError):  # Somebody else has just stored the same.
-            scratch.rename(place)
-        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".writing-", dir=self._directory) as scratch:
+                whole = Path(scratch, "trace")
+                whole.mkdir()
+                for name, content in encode_trace(trace).items():
+                    with (whole / name).open("wb") as file:
+                        file.write(content)
+                        file.flush()
+                        os.fsync(file.fileno())
+                shutil.rmtree(place, ignore_errors=True)
+                whole.rename(place)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return  # Somebody else has just stored the same.
+            raise StoreError(
+                "a trace can't be kept",
+                where=str(place),
+                found=error.strerror,
+                hint="make room and give the same command again: it goes on where it stopped",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +143,7 @@ def run_job(job: Job) -> tuple[Outcome, Trace | None]:
 
     Raises:
         FetchError: the index or the disk gave out, which says nothing about the packages.
+        StoreError: the trace can't be kept.
     """
     began = time.monotonic()
     resolution = None
@@ -148,7 +164,7 @@ def run_job(job: Job) -> tuple[Outcome, Trace | None]:
             trace=key,
             seconds=None if cached else time.monotonic() - began,
         )
-    except FetchError:
+    except (FetchError, StoreError):
         raise
     except GoldtraceError as error:
         return _unfinished(error, resolution, time.monotonic() - began), None

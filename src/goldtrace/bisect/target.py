@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,12 @@ class Target:
     def name(self) -> str:
         """The run's name or the node id."""
         return self.run if isinstance(self.run, str) else self.run.name
+
+    def taped(self, step: int) -> Target:
+        """The same with a tape of ``step`` alone; a test decides for itself what it tapes."""
+        if isinstance(self.run, str):
+            return self
+        return replace(self, run=replace(self.run, tape=(step,)))
 
     def question(self) -> dict[str, Any]:
         """Everything but the environment that decides the trace, as JSON values."""

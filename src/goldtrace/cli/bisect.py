@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from goldtrace.bisect.target import Target
     from goldtrace.model.upgrade import Bisection
+    from goldtrace.packages.locks import Pins
     from goldtrace.upgrades import Means
 
 _UNTIL = [severity.value for severity in Severity if severity is not Severity.NONE]
@@ -76,11 +77,8 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Search, show the change points; 0 if there is none, 1 if there are, 4 if it can't be told."""
-    from goldtrace.report.upgrades import (
-        bisection_document,
-        render_bisection,
-        render_bisection_markdown,
-    )
+    from goldtrace.report.upgrades import bisection_document, render_bisection
+    from goldtrace.report.upstream import render_bisection_markdown
 
     (target,) = probing.targets([arguments.target], arguments)
     thrifty = arguments.no_ahead or arguments.keep == 0 or arguments.no_uv_cache
@@ -112,15 +110,10 @@ def search(target: Target, arguments: argparse.Namespace, means: Means) -> Bisec
     Raises:
         UsageError: they name none, or several.
     """
-    from goldtrace.packages.locks import read_lock, read_requirements
-    from goldtrace.upgrades import bisect_package, bisect_pins, pins_at
+    from goldtrace.upgrades import bisect_package, bisect_pins
 
-    kinds = (arguments.package, arguments.from_lock, arguments.from_date)
-    if sum(kind is not None for kind in kinds) != 1:
-        raise _usage()
+    check_kind(arguments)
     if arguments.package is not None:
-        if arguments.first is None:
-            raise _usage()
         return bisect_package(
             target,
             arguments.package,
@@ -129,17 +122,44 @@ def search(target: Target, arguments: argparse.Namespace, means: Means) -> Bisec
             last=arguments.last,
             everything=arguments.all,
         )
-    root = target.root
+    old, new, names = ends(target.root, arguments, means)
+    return bisect_pins(target, old, new, means, names=names)
+
+
+def check_kind(arguments: argparse.Namespace) -> None:
+    """Whether the options name one kind of bisection, with all that it needs.
+
+    Raises:
+        UsageError: they name none, or several, or half of one.
+    """
+    kinds = (arguments.package, arguments.from_lock, arguments.from_date)
+    half = (arguments.package is not None and arguments.first is None) or (
+        arguments.from_lock is not None and arguments.to_lock is None
+    )
+    if half or sum(kind is not None for kind in kinds) != 1:
+        raise UsageError(
+            "what is to be bisected?",
+            expected="--package NAME --from A [--to B], --from-lock OLD --to-lock NEW, or "
+            "--from-date DAY [--to-date DAY]",
+            hint="goldtrace bisect --help",
+        )
+
+
+def ends(
+    root: Path, arguments: argparse.Namespace, means: Means
+) -> tuple[Pins, Pins, tuple[str, str]]:
+    """The two lists of packages that lock files or dates stand for, and their names."""
+    from goldtrace.packages.locks import read_lock, read_requirements
+    from goldtrace.upgrades import pins_at
+
     if arguments.from_lock is not None:
-        if arguments.to_lock is None:
-            raise _usage()
         names = (arguments.from_lock, arguments.to_lock)
         old, new = (read_lock(name, root=root) for name in names)
     else:
         names = (arguments.from_date, arguments.to_date or "today")
         lines = read_requirements(arguments.requirements or root / "pyproject.toml")
         old, new = (pins_at(date, lines, root, means) for date in names)
-    return bisect_pins(target, old, new, means, names=names)
+    return old, new, names
 
 
 def cluster(address: str) -> Executor:
@@ -168,22 +188,26 @@ def cluster(address: str) -> Executor:
 
 
 def plan(target: Target, arguments: argparse.Namespace, means: Means) -> ExitCode:
-    """Say what a bisection over the releases of a package would do."""
-    from goldtrace.upgrades import plan_package
+    """Say what a bisection would do."""
+    from goldtrace.upgrades import plan_package, plan_pins
 
-    if arguments.package is None or arguments.first is None:
-        raise UsageError(
-            "only the releases of a package can be planned",
-            expected="--package NAME --from VERSION",
+    check_kind(arguments)
+    if arguments.package is not None:
+        planned = plan_package(
+            target, arguments.package, means, first=arguments.first, last=arguments.last
         )
-    planned = plan_package(
-        target, arguments.package, means, first=arguments.first, last=arguments.last
-    )
-    count = "for each change point " if arguments.all else ""
-    gigabytes = planned.bytes_each / 10**9
-    print(f"{len(planned.candidates)} releases: {', '.join(planned.candidates)}")
-    print(f"at most {planned.probes} probes {count}without skips, the confirming ones included")
-    print(f"about {gigabytes:.1f} GB an environment, as large as this one")
+        what = "releases"
+        count = f"{'for each change point ' if arguments.all else ''}without skips"
+    else:
+        old, new, _ = ends(target.root, arguments, means)
+        planned = plan_pins(old, new)
+        what = "package changes"
+        count = "for each package that is named, and those among its releases"
+    print(f"{len(planned.candidates)} {what}: {', '.join(planned.candidates)}")
+    print(f"at most {planned.probes} probes {count}")
+    if means.confirm:
+        print("and two more to confirm each change, with a third that captures its operator")
+    print(f"about {planned.bytes_each / 10**9:.1f} GB an environment, as large as this one")
     print(f"{means.keep / 10**9:.0f} GB of environments stay in {means.directory}")
     document = {
         "schema": 1,
@@ -193,12 +217,3 @@ def plan(target: Target, arguments: argparse.Namespace, means: Means) -> ExitCod
     }
     options.write_json(arguments.json, document)
     return ExitCode.PASS
-
-
-def _usage() -> UsageError:
-    return UsageError(
-        "what is to be bisected?",
-        expected="--package NAME --from A [--to B], --from-lock OLD --to-lock NEW, or "
-        "--from-date DAY [--to-date DAY]",
-        hint="goldtrace bisect --help",
-    )

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     from goldtrace.checklist import checklist
     from goldtrace.determinism import profile_for
+    from goldtrace.determinism.unportable import PLATFORM, UNPORTABLE
     from goldtrace.launch import launch
     from goldtrace.report.checklist import checklist_document
     from goldtrace.store.golden import GoldenStore
@@ -78,6 +79,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if facts:
             console.print(_facts(title, facts))
     console.print(_pins(profile.pins, header.pins))
+    if header.platform == PLATFORM:
+        reasons = {operator.name: operator.reason for operator in UNPORTABLE}
+        console.print(_facts("operators that no pin makes portable", reasons))
     if header.canaries:
         console.print(_facts("canaries", header.canaries))
     if header.revision is not None:

@@ -48,9 +48,14 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Explain; 0 when nothing differs, 1 when something does."""
-    from goldtrace.explaining import explain_against, explain_failure, write_reproducer
+    from goldtrace.explaining import (
+        explain_against,
+        explain_failure,
+        try_reproducer,
+        write_reproducer,
+    )
     from goldtrace.report.document import to_document
-    from goldtrace.report.terminal.explanation import render_explanation
+    from goldtrace.report.terminal.explanation import by_itself, render_explanation
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import run_named
 
@@ -76,6 +81,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if arguments.reproducer is not None:
         culprit = write_reproducer(found, arguments.device, arguments.reproducer, root=root)
         print(f"\n{culprit.op} by itself: python {arguments.reproducer / 'reproduce.py'}")
+        if (tried := try_reproducer(found, culprit, arguments.reproducer)) is not None:
+            print(by_itself(tried))
     if (command := next_command(found)) is not None:
         print(f"\nnext  {command}")
     return ExitCode.DRIFT

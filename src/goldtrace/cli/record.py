@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """
     from goldtrace.calibrating import advice
     from goldtrace.certifying import describe_calibration, describe_recorded
+    from goldtrace.determinism import unportable
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow import select
 
@@ -81,6 +82,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             continue
         print(describe_recorded(recorded, dry_run=arguments.dry_run))
         print(f"  {describe_calibration(recorded)}")
+        if recorded.trace.header.unportable:
+            told = unportable.warning(recorded.trace.header.unportable)
+            print(f"warning: {recorded.name}: {told}", file=sys.stderr)
         if recorded.calibration is not None:
             warning = advice(recorded.calibration, recorded.trace)
             if warning is not None:
@@ -97,6 +101,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 "processes": row.processes,
                 "horizon": row.calibration.horizon if row.calibration else None,
                 "uncalibrated": row.uncalibrated,
+                "unportable": list(row.trace.header.unportable),
             }
             for row in rows
         ],

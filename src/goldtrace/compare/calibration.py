@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Judgement:
     """What a calibration says of two traces.
 
-    ``equivalents`` are in order of their noise, the largest first. ``scattered`` are numbers beyond
-    their horizon that differ by more than noise has scattered them there.
+    ``equivalents`` are in order of their noise, the largest first. ``scattered`` is what noise
+    hides, beyond a horizon or altogether, and what differs by more than noise has moved it there.
     """
 
     equivalents: tuple[Equivalent, ...]
@@ -50,12 +50,14 @@ def judge_by(
     current: Trace,
     *,
     leave_out: Callable[[str], bool] = lambda _: False,
+    spread: float = SPREAD,
 ) -> Judgement:
     """The equivalent noise of each quantity up to its horizon.
 
     That of many tensors is the largest of theirs: a change may touch few of them at first, such as
-    the last layer alone. Gradient norms have none of their own, because one flipped sign moves
-    them; the weights that the gradients went into say more.
+    the last layer alone. That of a gradient norm counts by ``SPREAD`` less, because one flipped
+    sign moves it; the weights that the gradients went into say more. What noise hides has none,
+    and must stay within ``spread`` times what noise has done to it.
 
     ``leave_out`` names the numbers that something else judges, such as an explicit tolerance.
     """
@@ -63,7 +65,7 @@ def judge_by(
     scattered: list[str] = []
     for name, steps in scalar_distances(golden, current).items():
         if not leave_out(name):
-            peak, lost = _number(calibration, name, steps)
+            peak, lost = _number(calibration, name, steps, spread)
             found += peak
             scattered += lost
     for name, value in golden.end.metrics.items():
@@ -74,10 +76,12 @@ def judge_by(
         if math.isfinite(response.large) and response.small <= LOST_SCALAR * distance.moved:
             ulp = equivalent_noise(calibration, response, distance)
             found.append(Equivalent(quantity=name, ulp=ulp, step=None))
-        elif _is_scattered(response, distance):
+        elif _is_scattered(response, distance, spread):
             scattered.append(f"metric {name}")
     for rung in (Rung.WEIGHTS, Rung.BUFFERS):
-        found += _tensors(calibration, golden, current, rung)
+        peak, lost = _tensors(calibration, golden, current, rung, spread)
+        found += peak
+        scattered += lost
         initial = initial_distances(golden, current, rung)
         if any(initial.values()):
             ulp = max(initial.values())
@@ -92,6 +96,7 @@ def equivalent_noise(calibration: Calibration, response: Response, distance: Dis
 
     The response is known for two sizes of noise, and taken to be a power law between them and
     proportional beyond. Its slope on logarithmic axes is between ``FLATTEST`` and 1: see there.
+    No amount of noise moves what neither noise nor rounding has ever moved.
     """
     difference = distance.difference
     if difference == 0:
@@ -100,6 +105,8 @@ def equivalent_noise(calibration: Calibration, response: Response, distance: Dis
     rare = math.pow(ratio, FLATTEST)
     small = response.small
     large = max(response.large, distance.resolution, small * rare)
+    if large == 0:
+        return math.inf
     if large > small * ratio:
         small = large / rare
     if difference <= small:
@@ -111,7 +118,7 @@ def equivalent_noise(calibration: Calibration, response: Response, distance: Dis
 
 
 def _number(
-    calibration: Calibration, name: str, steps: dict[int, Distance]
+    calibration: Calibration, name: str, steps: dict[int, Distance], spread: float
 ) -> tuple[list[Equivalent], list[str]]:
     responses = calibration.scalars.get(name, {})
     horizon = calibration.horizons.get(name, -1)
@@ -121,25 +128,30 @@ def _number(
         response = responses.get(number)
         if response is None:
             continue
-        if number <= horizon and name != GRAD_NORM:
+        if number <= horizon:
             ulp = equivalent_noise(calibration, response, distance)
+            ulp /= SPREAD if name == GRAD_NORM else 1
             peaks.append(Equivalent(quantity=name, ulp=ulp, step=number))
-        elif number > horizon and _is_scattered(response, distance):
+        elif _is_scattered(response, distance, spread):
             scattered.append(f"{name} at step {number}")
     return _largest(peaks), scattered
 
 
 def _tensors(
-    calibration: Calibration, golden: Trace, current: Trace, rung: Rung
-) -> list[Equivalent]:
+    calibration: Calibration, golden: Trace, current: Trace, rung: Rung, spread: float
+) -> tuple[list[Equivalent], list[str]]:
     peaks = []
+    scattered = []
     for step, name, distance in tensor_distances(golden, current, rung):
         response = calibration.tensors.get(rung, {}).get(step, {}).get(name)
-        if response is None or not _is_judged(calibration, rung, step, response, distance):
+        if response is None:
             continue
-        ulp = equivalent_noise(calibration, response, distance)
-        peaks.append(Equivalent(quantity=rung.value, ulp=ulp, step=step))
-    return _largest(peaks)
+        if _is_judged(calibration, rung, step, response, distance):
+            ulp = equivalent_noise(calibration, response, distance)
+            peaks.append(Equivalent(quantity=rung.value, ulp=ulp, step=step))
+        elif _is_scattered(response, distance, spread):
+            scattered.append(f"{name} at step {step}")
+    return _largest(peaks), scattered
 
 
 def _is_judged(
@@ -152,9 +164,10 @@ def _is_judged(
     return math.isfinite(response.large) and response.small <= LOST_TENSOR * distance.moved
 
 
-def _is_scattered(response: Response, distance: Distance) -> bool:
-    spread = max(response.small, response.large, distance.resolution)
-    return distance.difference > SPREAD * spread
+def _is_scattered(response: Response, distance: Distance, spread: float) -> bool:
+    noise = max(response.small, response.large, distance.resolution)
+    # Noise that left no finite number has shown nothing: then only the same value will do.
+    return distance.difference > (spread * noise if math.isfinite(noise) else 0.0)
 
 
 def _largest(peaks: Iterable[Equivalent]) -> list[Equivalent]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldtrace.compare.rules import GRAD_NORM
+from goldtrace.compare.rules import BUFFER_NORM, GRAD_NORM
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
@@ -16,9 +16,23 @@ if TYPE_CHECKING:
     from goldtrace.model.scalar import Scalar
     from goldtrace.model.trace import Sketch, StepRecord, Trace
 
-_WIDEST = 2.0**-23
-_PRECISION = {"float64": 2**-52, "float32": _WIDEST, "float16": 2**-10, "bfloat16": 2**-7}
+_SINGLE = 2.0**-23
+_PRECISION = {
+    "float64": 2**-52,
+    "complex128": 2**-52,
+    "float32": _SINGLE,
+    "complex64": _SINGLE,
+    "float16": 2**-10,
+    "complex32": 2**-10,
+    "bfloat16": 2**-7,
+    "float8_e4m3fn": 2**-3,
+    "float8_e4m3fnuz": 2**-3,
+    "float8_e5m2": 2**-2,
+    "float8_e5m2fnuz": 2**-2,
+}
 """One unit in the last place of 1 in each format of tensors."""
+
+_NUMBERS = frozenset({"float64", "float32", "float16", "bfloat16"})
 
 RESOLUTION = 4.0
 """Units in its last place that a number may be off by its own last sums alone."""
@@ -47,25 +61,24 @@ def scalar_distances(golden: Trace, current: Trace) -> dict[str, dict[int, Dista
             continue
         numbers = _numbers(other)
         for name, value in _numbers(step).items():
-            distance = number_distance(value, numbers.get(name), coarse=name == GRAD_NORM)
+            distance = number_distance(value, numbers.get(name))
             if distance is not None:
                 found.setdefault(name, {})[step.number] = distance
     return found
 
 
-def number_distance(
-    golden: Scalar, current: Scalar | None, *, coarse: bool = False
-) -> Distance | None:
+def number_distance(golden: Scalar, current: Scalar | None) -> Distance | None:
     """The distance of two finite numbers of one floating-point format, otherwise ``None``.
 
-    ``coarse`` says that a number of float64 was computed from float32 ones.
+    A number of float64 is taken to be known no better than one of float32: it may have been
+    one, as what ``loss.item()`` gives, or a sum of such.
     """
-    if current is None or golden.dtype != current.dtype or golden.dtype not in _PRECISION:
+    if current is None or golden.dtype != current.dtype or golden.dtype not in _NUMBERS:
         return None
     difference = abs(golden.value - current.value)
     if not math.isfinite(difference):
         return None
-    own = abs(golden.value) * _WIDEST if coarse else golden.ulp()
+    own = abs(golden.value) * _SINGLE if golden.dtype == "float64" else golden.ulp()
     return Distance(difference, abs(golden.value), RESOLUTION * own)
 
 
@@ -91,9 +104,10 @@ def tensor_distances(
             difference = _norm(_minus(sketches[name], sketch))
             if math.isnan(difference):
                 difference = math.inf
-            # However it is computed, a weight is rounded when it is stored.
-            own = 0.5 * ulp * _norm(start.get(name, ()))
-            yield step.number, name, Distance(difference, _norm(sketch), own)
+            # However it is computed, a weight is rounded when it is stored, and so is a sketch.
+            moved = _norm(sketch)
+            own = math.hypot(0.5 * ulp * _norm(start.get(name, ())), _SINGLE * moved)
+            yield step.number, name, Distance(difference, moved, own)
 
 
 def initial_distances(golden: Trace, current: Trace, rung: Rung) -> dict[str, float]:
@@ -123,8 +137,8 @@ def _initial(trace: Trace) -> StepRecord | None:
 
 
 def _numbers(step: StepRecord) -> Mapping[str, Scalar]:
-    own = {} if step.grad_norm is None else {GRAD_NORM: step.grad_norm}
-    return {**step.scalars, **own}
+    own = {GRAD_NORM: step.grad_norm, BUFFER_NORM: step.buffer_norm}
+    return {**step.scalars, **{name: norm for name, norm in own.items() if norm is not None}}
 
 
 def _minus(one: Sketch, other: Sketch) -> Sketch:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.calibration import judge_by
-from goldtrace.compare.rules import FLOATING_STATE, GRAD_NORM
-from goldtrace.compare.thresholds import OVERRULED
+from goldtrace.compare.rules import BUFFER_NORM, FLOATING_STATE, GRAD_NORM
+from goldtrace.compare.thresholds import OVERRULED, SPREAD
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
@@ -47,6 +48,7 @@ class Explained:
         rules: Rules,
         rounding_ulp: float,
         operator_class: str | None,
+        argument: str | None = None,
     ) -> Explained:
         """Explain what was found, as far as the golden is calibrated."""
         open_ = [divergence for divergence in found if not divergence.tolerated]
@@ -56,18 +58,30 @@ class Explained:
             calibration,
             golden,
             current,
-            leave_out=lambda name: rules.for_metric(name) is not None,
+            leave_out=partial(_is_left_out, rules),
+            spread=SPREAD * max(1.0, rounding_ulp / calibration.large),
         )
         structure = _structure(golden)
         floating = all(_is_floating(each, calibration, rules, structure) for each in open_)
-        is_rounding, notes = _weigh(
-            judgement,
-            calibration,
-            open_[0],
-            floating=floating,
-            rounding_ulp=rounding_ulp,
-            operator_class=operator_class,
-        )
+        unknown = _uncalibrated(open_, calibration, structure)
+        notes: tuple[str, ...]
+        is_rounding = False
+        if floating and argument is not None:
+            notes = (
+                f"an operator was given another argument, which no noise explains: {argument}",
+            )
+        elif floating and unknown is not None:
+            notes = (f"{unknown} was not calibrated: whether it differs by rounding is not known",)
+        else:
+            is_rounding, notes = _weigh(
+                judgement,
+                calibration,
+                open_[0],
+                floating=floating,
+                rounding_ulp=rounding_ulp,
+                operator_class=operator_class,
+            )
+        notes += _beyond(calibration, golden)
         if is_rounding:
             found = [replace(divergence, tolerated=True) for divergence in found]
         return cls(
@@ -76,6 +90,13 @@ class Explained:
             equivalents=judgement.equivalents,
             notes=notes,
         )
+
+
+def _is_left_out(rules: Rules, name: str) -> bool:
+    """Whether an explicit tolerance judges a number, in the place of the calibration."""
+    if name in (GRAD_NORM, BUFFER_NORM):
+        return name in rules.tolerance
+    return rules.for_metric(name) is not None
 
 
 def _weigh(
@@ -99,7 +120,7 @@ def _weigh(
         return not judgement.scattered, (note,)
     note = ""
     if judgement.scattered:
-        note = f"beyond the horizon, noise never moved {judgement.scattered[0]} as far"
+        note = f"noise never moved {judgement.scattered[0]} as far, though it hides much there"
     elif judgement.ulp == 0:
         when = "at the end" if first.step is None else f"at step {first.step}"
         note = (
@@ -130,6 +151,31 @@ def _is_floating(
     # The structure describes tensors by name: an integer is never off by rounding.
     is_integer = structure.get(divergence.name, "").startswith(_INTEGER)
     return divergence.rung in FLOATING_STATE and not is_integer
+
+
+def _uncalibrated(
+    found: Sequence[Divergence], calibration: Calibration, structure: Mapping[str, str]
+) -> str | None:
+    """A single weight or buffer that differs and whose response to noise nobody knows."""
+    known = {
+        rung: {name for named in steps.values() for name in named}
+        for rung, steps in calibration.tensors.items()
+    }
+    for each in found:
+        sketched = each.rung in (Rung.WEIGHTS, Rung.BUFFERS) and each.name in structure
+        if sketched and each.name not in known.get(each.rung, ()):
+            return each.name
+    return None
+
+
+def _beyond(calibration: Calibration, golden: Trace) -> tuple[str, ...]:
+    """What is hardly guarded: the steps after the horizon, and by what they are still held."""
+    horizon, last = calibration.horizon, golden.steps[-1].number
+    if horizon is None or horizon >= last:
+        return ()
+    hidden = ", ".join(sorted(n for n, step in calibration.horizons.items() if step == horizon))
+    allowed = f"up to {SPREAD:g} times what {calibration.large:g} ulp of noise did passes there"
+    return (f"after step {horizon} rounding noise hides {hidden}: {allowed}",)
 
 
 def _word(operator_class: str | None) -> str:

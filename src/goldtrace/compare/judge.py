@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from goldtrace.compare.align import align_names, align_steps
 from goldtrace.compare.digests import Ladder, compare_digests
 from goldtrace.compare.explain import Explained
-from goldtrace.compare.notes import nan_notes, platform_note, throttle_note, tolerance_notes
+from goldtrace.compare.notes import (
+    nan_notes,
+    platform_note,
+    throttle_note,
+    tolerance_notes,
+    unportable_note,
+)
 from goldtrace.compare.rules import GRAD_NORM, read_rules
 from goldtrace.compare.scalars import Where, compare_scalars
 from goldtrace.compare.thresholds import ROUNDING_ULP
@@ -42,6 +48,7 @@ def compare_traces(
     calibration: Calibration | None = None,
     rounding_ulp: float = ROUNDING_ULP,
     operator_class: str | None = None,
+    argument: str | None = None,
 ) -> Comparison:
     """Hold ``current`` against ``golden``.
 
@@ -52,7 +59,8 @@ def compare_traces(
     recorded quantity of a training step are ``incomparable``.
 
     ``operator_class`` is what the tape tells of the first operator that diverges (``rounding``,
-    ``precision``, ``argument``, …); its evidence overrules the calibration's.
+    ``precision``, ``argument``, …), and ``argument`` names an operator anywhere on it that was
+    given another number; their evidence overrules the calibration's.
     """
     pairs = align_steps(golden, current)
     rules = read_rules(tolerance, golden, current, calibrated=calibration is not None)
@@ -73,6 +81,7 @@ def compare_traces(
         rules=rules,
         rounding_ulp=rounding_ulp,
         operator_class=operator_class,
+        argument=argument,
     )
     found = list(explained.divergences)
     kept = _bounded(found)
@@ -82,6 +91,7 @@ def compare_traces(
         *platform_note(golden.header, current.header),
         *throttle_note(current.header),
         *tolerance_notes(rules),
+        *unportable_note(current.header),
     ]
     if len(kept) < len(found):
         notes.append(f"{len(found):,} differences; {len(kept):,} are listed, the first among them")

@@ -100,10 +100,11 @@ def _scalars(
                 for runs in measured
             )
             responses[name][number] = Response(small, large)
-        horizons[name] = _last_kept(
+        known = _last_kept(
             (number, _is_kept(responses[name][number], LOST_SCALAR * steps[number].moved))
             for number in numbers
         )
+        horizons[name] = _until(known, numbers, golden)
     return responses, horizons
 
 
@@ -153,9 +154,9 @@ def _tensors(
     return responses, horizons
 
 
-def _until(known: int, sketched: Sequence[int], golden: Trace) -> int:
-    """Tensors that are not lost in noise at the last sketch are taken to stay so to the end."""
-    return golden.steps[-1].number if known == sketched[-1] else known
+def _until(known: int, recorded: Sequence[int], golden: Trace) -> int:
+    """What is not lost in noise where it was last recorded is taken to stay so to the end."""
+    return golden.steps[-1].number if known == recorded[-1] else known
 
 
 def _last_kept(steps: Iterable[tuple[int, bool]]) -> int:

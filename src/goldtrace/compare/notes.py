@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.compare.align import align_steps, natural
 from goldtrace.compare.rules import GRAD_NORM
+from goldtrace.determinism.unportable import warning
 from goldtrace.environment import throttling
 from goldtrace.model.scalar import Scalar
 
@@ -56,6 +57,12 @@ def throttle_note(current: Header) -> Iterator[str]:
     slowed = throttling(conditions.get("start", {}), conditions.get("end", {}))
     if slowed is not None:
         yield f"the GPU throttled ({slowed}): compare its bits, not its times"
+
+
+def unportable_note(current: Header) -> Iterator[str]:
+    """That the run uses operators that no pin makes portable, if it does."""
+    if current.unportable:
+        yield warning(current.unportable)
 
 
 def tolerance_notes(rules: Rules) -> Iterator[str]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 GRAD_NORM = "grad_norm"
 """The name by which a tolerance reaches the norm of all gradients."""
 
+BUFFER_NORM = "buffer_norm"
+"""The mean norm of the buffers: evidence for a calibration, which no tolerance reaches."""
+
 ANY_METRIC = "*"
 """The name that stands for every scalar and metric without a tolerance of its own."""
 

@@ -39,7 +39,11 @@ LOST_TENSOR = 0.1
 """The share of a tensor's movement at which the smaller noise hides it."""
 
 SPREAD = 10.0
-"""How many times the spread of the perturbed runs a number may differ beyond its horizon."""
+"""How many times the spread of the perturbed runs a quantity may differ that noise hides.
+
+It grows with a threshold above ``ROUNDING_ULP``. The equivalent noise of a gradient norm is divided
+by it: one flipped sign moves the norm of all gradients.
+"""
 
 OVERRULED = 10.0
 """How many times the threshold the evidence of the first operator may excuse.

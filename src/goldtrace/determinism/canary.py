@@ -29,12 +29,19 @@ class Canary:
     """One computation: ``of`` is the library it asks (``torch`` or ``numpy``), ``compute`` gets it.
 
     ``pins`` are those that decide its bits, the likeliest first. ``compute`` returns arrays.
+    ``by`` is the library whose build decides the bits, if that is another one.
     """
 
     name: str
     of: str
     pins: tuple[str, ...]
     compute: Callable[[Any], Iterable[Any]]
+    by: str = ""
+
+    @property
+    def decided_by(self) -> str:
+        """The library whose builds are known for this canary."""
+        return self.by or self.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +78,15 @@ def verify_canaries(found: Mapping[str, str]) -> None:
     if not strangers:
         return
     first = strangers[0]
+    library = first.decided_by
     pins = tuple(dict.fromkeys(pin for canary in strangers for pin in canary.pins[:1]))
     raise PinError(
         f"{_listed([c.name for c in strangers])} of this process give other bits than the profile "
         f"does everywhere else: {_listed(pins)} {'is' if len(pins) == 1 else 'are'} likely not in "
         "force",
         where=f"canary {first.name}",
-        expected=" or ".join(sorted(known(first.of).digests.get(first.name, ()))),
-        found=f"{found[first.name]}, with {first.of} {build(first.of)}",
+        expected=" or ".join(sorted(known(library).digests.get(first.name, ()))),
+        found=f"{found[first.name]}, with {library} {build(library)}",
         hint=f"start the process with the pins in place; then suspect {_listed(first.pins[1:])}"
         if first.pins[1:]
         else "start the process with the pins in place",
@@ -87,9 +95,10 @@ def verify_canaries(found: Mapping[str, str]) -> None:
 
 def is_known(canary: Canary, digest: str) -> bool | None:
     """Whether a digest is the profile's; ``None`` if only the build is unknown."""
-    if digest in known(canary.of).digests.get(canary.name, ()):
+    library = canary.decided_by
+    if digest in known(library).digests.get(canary.name, ()):
         return True
-    return False if build(canary.of) in known(canary.of).builds else None
+    return False if build(library) in known(library).builds else None
 
 
 @functools.cache
@@ -147,6 +156,17 @@ def _pattern(library: Any, *shape: int, start: int = 0, scale: float = 97.0) -> 
 def _gemm(torch: Any) -> list[Any]:
     left, right = _pattern(torch, 47, 93), _pattern(torch, 93, 31, start=7)
     return [left @ right, torch.bmm(left.view(1, 47, 93), right.view(1, 93, 31)), left.t() @ left]
+
+
+def _vendor_gemm(torch: Any) -> list[Any]:
+    # An overload with an output is not replaced.
+    left, right = _pattern(torch, 47, 93), _pattern(torch, 93, 31, start=7)
+    batch = (left.view(1, 47, 93), right.view(1, 93, 31))
+    return [
+        torch.mm(left, right, out=torch.empty(47, 31)),
+        torch.bmm(*batch, out=torch.empty(1, 47, 31)),
+        torch.mm(left.t(), left, out=torch.empty(93, 93)),
+    ]
 
 
 def _vector_math(torch: Any) -> list[Any]:
@@ -230,7 +250,14 @@ def _numpy_functions(numpy: Any) -> list[Any]:
 
 
 CANARIES = (
-    Canary(name="gemm", of="torch", pins=("MKL_CBWR",), compute=_gemm),
+    Canary(
+        name="gemm",
+        of="torch",
+        by="numpy",
+        pins=("OPENBLAS_CORETYPE", "torch.mm"),
+        compute=_gemm,
+    ),
+    Canary(name="vendor gemm", of="torch", pins=("MKL_CBWR",), compute=_vendor_gemm),
     Canary(
         name="vector math",
         of="torch",

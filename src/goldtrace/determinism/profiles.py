@@ -90,12 +90,6 @@ _TORCH = (
         "torch",
     ),
     _torch(
-        "torch.utils.deterministic.fill_uninitialized_memory",
-        "True",
-        "reading memory before it is written gives NaN instead of whatever lay there",
-        "torch",
-    ),
-    _torch(
         "torch.float32_matmul_precision",
         "highest",
         "lower precisions let cuBLAS and oneDNN round factors to TF32 or bfloat16",
@@ -110,11 +104,33 @@ _TORCH = (
     ),
 )
 
+_FILLED = _torch(
+    "torch.utils.deterministic.fill_uninitialized_memory",
+    "True",
+    "reading memory before it is written gives NaN instead of whatever lay there",
+    "torch",
+)
+
+_NOT_FILLED = _torch(
+    "torch.utils.deterministic.fill_uninitialized_memory",
+    "False",
+    "filling every result before an operator writes it costs a twentieth of a ResNet's step",
+    "torch",
+)
+
 _SQUARE_ROOT = Pin(
     name="torch.sqrt",
     kind=PinKind.TORCH,
     value="correctly rounded",
     reason="MKL's vector sqrt differs by CPU even under MKL_CBWR=COMPATIBLE",
+    read_by=("torch",),
+)
+
+_PRODUCTS = Pin(
+    name="torch.mm",
+    kind=PinKind.TORCH,
+    value="numpy",
+    reason="float32 products under MKL_CBWR=COMPATIBLE take four times as long as OpenBLAS' AVX2",
     read_by=("torch",),
 )
 
@@ -149,6 +165,7 @@ _PORTABLE_X86 = (
     ),
     _env("OPENBLAS_CORETYPE", "Haswell", "matrix products of numpy are dispatched by CPU", "numpy"),
     _SQUARE_ROOT,
+    _PRODUCTS,
     Pin(
         name="torch.backends.cpu.get_cpu_capability()",
         kind=PinKind.EFFECT,
@@ -371,12 +388,13 @@ def profile_for(
             "unknown profile", expected=" or ".join(PROFILES), found=name, hint="set profile"
         )
     if name == "cpu-native" and device != "cuda":
-        pins = (*_PYTHON, *_TORCH, *_threads(thread_count()))
+        pins = (*_PYTHON, *_TORCH, _FILLED, *_threads(thread_count()))
         return Profile(name=name, device=device, pins=pins)
     if name == "universal" and device != "cuda":
-        pins = (*_PYTHON, *_TORCH, _UNIVERSAL)
+        pins = (*_PYTHON, *_TORCH, _NOT_FILLED, _UNIVERSAL)
         return Profile(name=name, device=device, pins=pins)
-    pins = (*_PYTHON, *_TORCH, *_threads(1))
+    filled = _FILLED if device == "cuda" or name == "cuda" else _NOT_FILLED
+    pins = (*_PYTHON, *_TORCH, filled, *_threads(1))
     # On another architecture none of these variables means anything. The profile cpu-portable keeps
     # them, so that it fails there; a GPU behind an Arm host has a platform key of its own.
     portable = (device != "cuda" and name == "cpu-portable") or cpu.is_x86

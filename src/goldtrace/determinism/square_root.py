@@ -1,68 +1,19 @@
-"""A correctly rounded square root for CPU tensors, in place of the vector library's."""
+"""A correctly rounded square root for CPU tensors, in place of the vector library's.
+
+IEEE 754 demands a correctly rounded square root, every CPU has one, and numpy uses it; MKL's vector
+``sqrt``, which torch calls, starts from an approximate reciprocal whose bits depend on the vendor.
+"""
 
 from __future__ import annotations
 
-import threading
-import warnings
 from typing import TYPE_CHECKING, Any
+
+from goldtrace.determinism.override import Override, array_of
 
 if TYPE_CHECKING:
     import torch
 
 _HALF = 0.5
-
-_lock = threading.Lock()
-_users = 0
-_library: Any = None
-
-
-def replaced() -> bool:
-    """Whether the correctly rounded square root is in force."""
-    return _library is not None
-
-
-def replace_square_root() -> None:
-    """Override ``aten::sqrt`` and powers of one half on the CPU, for the whole process.
-
-    IEEE 754 demands a correctly rounded square root, every CPU has one, and numpy uses it; MKL's
-    vector ``sqrt``, which torch calls, starts from an approximate reciprocal whose bits depend on
-    the vendor. The override is a kernel registration of ``torch.library``: ``restore_square_root``
-    takes it back without a trace. Uses nest.
-    """
-    global _users, _library  # noqa: PLW0603 - torch's dispatcher is one for the process, as is this
-    with _lock:
-        _users += 1
-        if _library is None:
-            _library = _register()
-
-
-def restore_square_root() -> None:
-    """Take back one ``replace_square_root``; with the last one torch's own kernels return."""
-    global _users, _library  # noqa: PLW0603 - see replace_square_root
-    with _lock:
-        _users -= 1
-        if _users == 0 and _library is not None:
-            _library._destroy()  # noqa: SLF001 - the public way to end a registration came later
-            _library = None
-
-
-def _register() -> Any:
-    import torch
-
-    kernels = {
-        "sqrt": _sqrt,
-        "sqrt_": _sqrt_in_place,
-        "sqrt.out": _sqrt_out,
-        "pow.Tensor_Scalar": _power,
-        "pow_.Scalar": _power_in_place,
-    }
-    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-    with warnings.catch_warnings():
-        # Overriding is the point; some releases warn of it.
-        warnings.simplefilter("ignore")
-        for name, kernel in kernels.items():
-            library.impl(name, kernel, "CPU")
-    return library
 
 
 def _sqrt(x: torch.Tensor) -> torch.Tensor:
@@ -76,7 +27,7 @@ def _sqrt(x: torch.Tensor) -> torch.Tensor:
         x = x.to(torch.get_default_dtype())
     result = torch.empty_like(x)
     with np.errstate(all="ignore"):
-        np.sqrt(x.numpy(), out=result.numpy())
+        np.sqrt(array_of(x), out=array_of(result))
     return result
 
 
@@ -111,6 +62,18 @@ def _power_in_place(x: torch.Tensor, exponent: Any) -> torch.Tensor:
 
 def _is_square_root(x: torch.Tensor, exponent: Any) -> bool:
     return bool(x.is_floating_point() and exponent == _HALF)
+
+
+SQUARE_ROOT = Override(
+    {
+        "sqrt": _sqrt,
+        "sqrt_": _sqrt_in_place,
+        "sqrt.out": _sqrt_out,
+        "pow.Tensor_Scalar": _power,
+        "pow_.Scalar": _power_in_place,
+    }
+)
+"""``aten::sqrt`` and powers of one half."""
 
 
 def _castable(result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

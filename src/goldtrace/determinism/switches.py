@@ -9,9 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from goldtrace.determinism import precision, square_root
+from goldtrace.determinism import precision
+from goldtrace.determinism.matrix_product import PRODUCTS
+from goldtrace.determinism.square_root import SQUARE_ROOT
+
+if TYPE_CHECKING:
+    from goldtrace.determinism.override import Override
 
 Restore = Callable[[], None]
 
@@ -91,13 +96,15 @@ def _attention(backend: str) -> Switch:
     return Switch(read, put)
 
 
-def _read_square_root(_torch: Any) -> str:
-    return "correctly rounded" if square_root.replaced() else "the vector library's"
+def _override(override: Override, ours: str, theirs: str) -> Switch:
+    def read(_torch: Any) -> str:
+        return ours if override.in_force else theirs
 
+    def put(_torch: Any, _value: str) -> Restore:
+        override.begin()
+        return override.end
 
-def _put_square_root(_torch: Any, _value: str) -> Restore:
-    square_root.replace_square_root()
-    return square_root.restore_square_root
+    return Switch(read, put)
 
 
 def _read_universal(_torch: Any) -> str:
@@ -146,7 +153,8 @@ SWITCHES = {
     "torch.backends.cuda.cudnn_sdp_enabled": _attention("cudnn"),
     "torch.backends.cuda.flash_sdp_enabled": _attention("flash"),
     "torch.backends.cuda.mem_efficient_sdp_enabled": _attention("mem_efficient"),
-    "torch.sqrt": Switch(_read_square_root, _put_square_root),
+    "torch.sqrt": _override(SQUARE_ROOT, "correctly rounded", "the vector library's"),
+    "torch.mm": _override(PRODUCTS, "numpy", "torch's own"),
     "goldtrace.universal": Switch(_read_universal, _put_universal),
     "torch.num_threads": Switch(lambda torch: str(torch.get_num_threads()), _put_threads),
 }

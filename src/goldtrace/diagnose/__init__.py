@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from goldtrace.diagnose.arguments import another_argument
 from goldtrace.diagnose.narrow import diagnose
 
-__all__ = ["diagnose"]
+__all__ = ["another_argument", "diagnose"]

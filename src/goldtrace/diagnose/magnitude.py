@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from goldtrace.model.diagnosis import Cause
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 """Significand bits of a format, the implicit one included."""
+
+_PARTS = {"complex64": "float32", "complex128": "float64"}
 
 _FORMATS = {"float64": ">d", "float32": ">f", "float16": ">e"}
 
@@ -81,12 +83,11 @@ def number_of(value: Value) -> float | None:
 
 
 def _measure(golden: Value, now: Value, *, op: str, summands: float) -> Distance:
-    if golden.dtype != now.dtype:
-        what = f"{now.dtype} instead of {golden.dtype}"
-        return Distance(cause=Cause.PRECISION, what=what)
-    if golden.size != now.size:
-        what = f"shape {list(now.shape)} instead of {list(golden.shape)}"
-        return Distance(cause=Cause.BEHAVIOUR, what=what)
+    other = _other_kind(golden, now)
+    if other is not None:
+        return other
+    if golden.dtype in _PARTS:
+        return _measure_complex(golden, now, op=op, summands=summands)
     digits = _DIGITS.get(golden.dtype)
     if digits is None or golden.statistics is None or now.statistics is None:
         return Distance(cause=Cause.BEHAVIOUR, what=f"other {golden.dtype} values")
@@ -100,16 +101,53 @@ def _measure(golden: Value, now: Value, *, op: str, summands: float) -> Distance
     if golden.sample == now.sample:
         share = f"none of {golden.statistics.count} sampled elements differs, others do"
         return Distance(cause=Cause.ROUNDING, what=share, typical=typical)
-    limit = _ROUNDINGS + 4 * math.sqrt(summands)
-    if typical <= limit:
-        cause = Cause.ROUNDING
-    elif relative <= _COARSEST and any(part in op for part in _PRODUCTS):
-        cause = Cause.PRECISION
-    else:
-        cause = Cause.BEHAVIOUR
+    cause = _cause(typical, relative, op=op, summands=summands)
+    what = _words(typical, most, median, kept=len(golden.elements), count=golden.size)
+    return Distance(cause=cause, what=what, typical=typical, most=most, median=median)
+
+
+def _other_kind(golden: Value, now: Value) -> Distance | None:
+    """What can't be subtracted: another dtype, another size."""
+    if golden.dtype != now.dtype:
+        what = f"{now.dtype} instead of {golden.dtype}"
+        return Distance(cause=Cause.PRECISION, what=what)
+    if golden.size != now.size:
+        what = f"shape {list(now.shape)} instead of {list(golden.shape)}"
+        return Distance(cause=Cause.BEHAVIOUR, what=what)
+    return None
+
+
+def _measure_complex(golden: Value, now: Value, *, op: str, summands: float) -> Distance:
+    """By the real and imaginary parts that are kept: tapes hold no statistics of complex values."""
+    dtype = _PARTS[golden.dtype]
+    left, right = (replace(value, dtype=dtype) for value in (golden, now))
+    pairs = zip(left.elements, right.elements, strict=True)
+    parts = [(_number(a, dtype), _number(b, dtype)) for a, b in pairs]
+    if golden.sample == now.sample:
+        share = "no part of the sampled elements differs, others do"
+        return Distance(cause=Cause.ROUNDING, what=share)
+    scale = sum(abs(a) for a, _ in parts) / max(1, len(parts))
+    distance = math.sqrt(sum((a - b) ** 2 for a, b in parts) / max(1, len(parts)))
+    if not distance or not scale or not math.isfinite(distance):
+        return Distance(cause=Cause.BEHAVIOUR, what=f"other {golden.dtype} values")
+    digits = _DIGITS[dtype]
+    typical = distance / scale * 2.0 ** (digits - 1)
+    most, median = _in_ulp(left, right, digits)
     return Distance(
-        cause=cause, what=_words(typical, most, median), typical=typical, most=most, median=median
+        cause=_cause(typical, distance / scale, op=op, summands=summands),
+        what=_words(typical, most, median, kept=len(parts), count=2 * golden.size),
+        typical=typical,
+        most=most,
+        median=median,
     )
+
+
+def _cause(typical: float, relative: float, *, op: str, summands: float) -> Cause:
+    if typical <= _ROUNDINGS + 4 * math.sqrt(summands):
+        return Cause.ROUNDING
+    if relative <= _COARSEST and any(part in op for part in _PRODUCTS):
+        return Cause.PRECISION
+    return Cause.BEHAVIOUR
 
 
 def _relative(golden: Value, now: Value, left: Statistics, right: Statistics) -> float:
@@ -153,10 +191,17 @@ def _finite(value: Value) -> bool:
     )
 
 
-def _words(typical: float, most: float | None, median: float | None) -> str:
+def _words(
+    typical: float, most: float | None, median: float | None, *, kept: int, count: int
+) -> str:
+    """The size of a difference, and what it was measured on: ``kept`` of ``count`` elements."""
+    if not typical and not most:
+        return "by less than sums and sketch of its elements show"
     if most is None or median is None or most == 0:
         return f"about {_short(typical)} ulp of a typical element"
-    return f"at most {_short(most)} ulp, median {_short(median)}, typical {_short(typical)}"
+    if kept == count:
+        return f"at most {_short(most)} ulp, median {_short(median)}"
+    return f"typically {_short(typical)} ulp, up to {_short(most)} in {kept} of {count:,} elements"
 
 
 def _short(number: float) -> str:

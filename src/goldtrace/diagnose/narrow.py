@@ -46,6 +46,9 @@ def diagnose(
             found = _by_program(first, golden, right)
         else:
             found = _untaped(first, golden)
+    elif reimplemented and first.rung is Rung.METRIC and found.cause is Cause.PROGRAM:
+        # Another release can do more, or less: that says nothing about what both can do.
+        found = _with_culprits(found, golden.taped(first.step), now.taped(first.step))
     suspects = rank(comparison.environment_changes, found.cause, found.op)
     return replace(found, suspects=suspects)
 
@@ -74,6 +77,19 @@ def _by_ladder(golden: Trace, now: Trace, first: Divergence) -> Diagnosis | None
     if first.step == INITIAL_STEP:
         return _initial(golden, now, first)
     return None
+
+
+def _with_culprits(found: Diagnosis, left: TapedStep | None, right: TapedStep | None) -> Diagnosis:
+    """What the tapes of the step show besides."""
+    if left is None or right is None:
+        return found
+    findings = find_events(left, right, reimplemented=True)
+    return replace(
+        found,
+        culprits=tuple(_culprit(event, left, right) for event in findings.events[:LIMIT]),
+        consequences=findings.consequences,
+        compared=findings.compared,
+    )
 
 
 def _structure(first: Divergence) -> Diagnosis:
@@ -245,6 +261,7 @@ def _culprit(event: Event, left: TapedStep, right: TapedStep) -> Culprit:
         line=shown.line,
         golden=golden.place if golden is not None else None,
         now=now.place if now is not None else None,
+        step=right.number,
         ulp_most=distance.most if distance is not None else None,
         ulp_median=distance.median if distance is not None else None,
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SCRIPT = "reproduce.py"
 EXPECTED = "expected.json"
+REPORT = "report.json"
 
 _TEMPLATE = '''"""%(title)s
 
@@ -22,27 +23,33 @@ _TEMPLATE = '''"""%(title)s
 Run it under both releases: python reproduce.py
 """
 
-import hashlib, json, os, struct
+import hashlib, json, os, sys
 from pathlib import Path
 
 os.environ.update(%(pins)s)
 import torch
 
+torch.set_num_threads(%(threads)s)
 here = Path(__file__).parent
-call = json.loads((here / "call.json").read_text())
-data = (here / "inputs.safetensors").read_bytes()
-(length,) = struct.unpack("<Q", data[:8])
-index = json.loads(data[8 : 8 + length])
-F = dict(F64="float64", F32="float32", F16="float16", BF16="bfloat16", I64="int64", I32="int32",
-         I16="int16", I8="int8", U8="uint8", BOOL="bool", C64="complex64")
+call, expected = (json.loads((here / f"{n}.json").read_text()) for n in ("call", "expected"))
+TYPES = dict(F64="float64", F32="float32", F16="float16", BF16="bfloat16", I64="int64", I32="int32",
+             I16="int16", I8="int8", U8="uint8", BOOL="bool", C64="complex64",
+             C128="complex128")
 
-def load(name):
-    start, end = (8 + length + offset for offset in index[name]["data_offsets"])
-    raw = bytearray(data[start:end]) or bytearray(8)
-    flat = torch.frombuffer(raw, dtype=getattr(torch, F[index[name]["dtype"]]))
-    flat = flat[: (end - start) // flat.itemsize].reshape(index[name]["shape"])
-    strides = call["strides"].get(name, flat.stride())
-    return torch.empty_strided(flat.shape, strides, dtype=flat.dtype).copy_(flat).to(call["device"])
+def read(name):
+    data, found = (here / f"{name}.safetensors").read_bytes(), {}
+    start = 8 + int.from_bytes(data[:8], "little")
+    for key, entry in json.loads(data[8:start]).items():
+        begin, end = (start + offset for offset in entry["data_offsets"])
+        dtype = getattr(torch, TYPES[entry["dtype"]])
+        flat = torch.frombuffer(bytearray(data[begin:end] or 8), dtype=dtype)
+        found[key] = flat[: (end - begin) // flat.element_size()].reshape(entry["shape"])
+    return found
+
+def lay_out(value, strides):  # an expanded tensor has strides of 0
+    real = value[tuple(slice(0, None if stride else 1) for stride in strides)]
+    real = torch.empty_strided(real.shape, strides, dtype=real.dtype).copy_(real)
+    return real.expand(value.shape).to(call["device"])
 
 def build(value):
     if isinstance(value, list):
@@ -53,12 +60,12 @@ def build(value):
     return {"tensor": lambda: tensors[what], "torch": lambda: getattr(torch, what),
             "device": lambda: torch.device(what), "generator": lambda: generator}[kind]()
 
-torch.set_num_threads(%(threads)s)
+inputs, failed = read("inputs"), read("outputs")
+tensors = {name: lay_out(inputs[name], strides) for name, strides in call["strides"].items()}
 generator = torch.Generator()
-if "generator" in index:
-    generator.set_state(load("generator").cpu())
-    torch.set_rng_state(load("generator").cpu())
-tensors = {name: load(name) for name in call["strides"]}
+if "generator" in inputs:
+    generator.set_state(inputs["generator"])
+    torch.set_rng_state(inputs["generator"])
 operator = getattr(getattr(torch.ops, call["namespace"]), call["operator"])
 operator = getattr(operator, call["overload"])
 result = operator(*build(call["args"]), **{name: build(v) for name, v in call["kwargs"].items()})
@@ -66,18 +73,31 @@ written = [tensors[name] for name in call["written"]]
 given = result if isinstance(result, (list, tuple)) else [result]
 given = [t for t in given if isinstance(t, torch.Tensor) and not any(t is w for w in written)]
 print("torch", torch.__version__, operator)
-expected = json.loads((here / "expected.json").read_text())
+report = []
 for number, (output, golden) in enumerate(zip(given + written, expected)):
-    flat = output.detach().cpu().contiguous().reshape(-1)
+    both = [t.detach().cpu().resolve_conj() for t in (output, failed[f"output{number}"])]
+    both = [(torch.view_as_real(t) if t.is_complex() else t).contiguous().reshape(-1) for t in both]
     sizes = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    words = flat.view(sizes[flat.itemsize])
-    sample = words[load(f"positions.{flat.numel()}").cpu()]
-    found = hashlib.blake2b(bytes(sample.view(torch.uint8).tolist()), digest_size=8).hexdigest()
-    word = {"golden": "as the golden", "now": "as the run that failed"}
-    whose = [word[name] for name in word if golden[name] == found] or ["as neither"]
-    print(f"output {number} {list(output.shape)}: {found} ({' and '.join(whose)})")
+    words, others = (t.view(sizes[t.element_size()]) for t in both)
+    sample = words[inputs[f"positions.{len(words)}"]]
+    digest = hashlib.blake2b(bytes(sample.view(torch.uint8).tolist()), digest_size=8).hexdigest()
+    whose = {"golden": digest == golden["golden"], "now": torch.equal(words, others)}
+    told = {"golden": "as the golden", "now": "as the run that failed"}
+    print(f"output {number} {list(output.shape)}: {digest} "
+          f"({' and '.join(told[name] for name in told if whose[name]) or 'as neither'})")
     print(f"  golden {golden['golden']}, failed {golden['now']} (of {len(sample)} elements)")
-    print("  sha256 of all", hashlib.sha256(bytes(words.view(torch.uint8).tolist())).hexdigest())
+    ulps = []  # how many floating-point numbers lie between the two, element by element
+    if both[0].is_floating_point() and all(bool(torch.isfinite(t).all()) for t in both):
+        lowest = torch.iinfo(words.dtype).min
+        pairs = zip(*(torch.where(w < 0, lowest - w, w).tolist() for w in (words, others)))
+        ulps = sorted(abs(a - b) for a, b in pairs if a != b)
+    most, median = (ulps[-1], ulps[len(ulps) // 2]) if ulps else (None, None)
+    if ulps:
+        print(f"  {len(ulps)} of {len(words)} elements differ from the failed run's, "
+              f"by at most {most} ulp, median {median}")
+    report.append(dict(whose, most=most, median=median, differing=len(ulps), elements=len(words)))
+if sys.argv[1:]:
+    Path(sys.argv[1]).write_text(json.dumps({"torch": torch.__version__, "outputs": report}))
 '''
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _FINDING = {
     Cause.ARGUMENT: "{op} was given another argument, {what}",
     Cause.RNG: "other random draws, {what}",
-    Cause.ROUNDING: "{op} gave other bits from identical inputs, {what}: rounding",
+    Cause.ROUNDING: "{op} gave other bits from identical inputs, {what}",
     Cause.PRECISION: "{op} computed in another precision from identical inputs, {what}",
     Cause.BEHAVIOUR: "{op} gave other results from identical inputs, {what}",
     Cause.PROGRAM: "the program differs, {what}",

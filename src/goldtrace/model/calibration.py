@@ -26,7 +26,8 @@ class Calibration:
     """The responses of one golden to noise in its gradients.
 
     ``golden`` is the digest of the trace; ``noises`` are the perturbed runs, of two sizes.
-    ``scalars`` maps a loss, a further scalar or ``grad_norm`` to its response at each step,
+    ``scalars`` maps a loss, a further scalar, ``grad_norm`` or ``buffer_norm`` to its response at
+    each step,
     ``metrics`` a figure of the end to its response, and ``tensors`` the sketch of a weight or
     buffer to the Euclidean norm of its response at each sketched step. ``horizons`` maps a
     quantity to the last step at which the smaller noise is still small against it, -1 for none.

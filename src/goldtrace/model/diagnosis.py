@@ -34,9 +34,9 @@ class Cause(str, enum.Enum):
 class Culprit:
     """One operator that gave, or was given, something else although its inputs agree.
 
-    ``golden`` and ``now`` are the places of the calls in the two tapes, ``None`` where there is
-    none; ``what`` says in words what is different. ``ulp_most`` and ``ulp_median`` are over the
-    elements that the tapes keep exactly.
+    ``golden`` and ``now`` are the places of the calls in the two tapes of ``step``, ``None`` where
+    there is none; ``what`` says in words what is different. ``ulp_most`` and ``ulp_median`` are
+    over the elements that the tapes keep exactly.
     """
 
     op: str
@@ -47,8 +47,35 @@ class Culprit:
     line: str | None = None
     golden: int | None = None
     now: int | None = None
+    step: int | None = None
     ulp_most: float | None = None
     ulp_median: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """A culprit called by itself, on its actual inputs, in both environments.
+
+    ``golden`` and ``now`` say whether each environment gave the bits that it gave in the training.
+    Of the ``elements`` of the output that moved furthest ``differing`` have other bits, by
+    ``ulp_most`` at most and ``ulp_median`` at the median (the number of representable numbers
+    between the two); ``None`` where nothing that is finite differs. ``folder`` holds script and
+    tensors.
+    """
+
+    folder: str
+    op: str
+    golden: bool
+    now: bool
+    ulp_most: int | None = None
+    ulp_median: int | None = None
+    differing: int = 0
+    elements: int = 0
+
+    @property
+    def shown(self) -> bool:
+        """Whether the operator alone shows the difference, in both environments."""
+        return self.golden and self.now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,11 @@ def encode_header(header: Header) -> dict[str, Any]:
         "seeds": {name: int(seed) for name, seed in fields.sort_names(header.seeds).items()},
         "settings": _encode_setting(header.settings),
         "spec_digest": fields.checked(header.spec_digest),
+        **(
+            {"unportable": list(map(fields.checked, header.unportable))}
+            if header.unportable
+            else {}
+        ),
     }
 
 
@@ -100,6 +105,7 @@ def decode_header(document: Mapping[str, Any], *, where: str) -> Header:
         canaries=_texts(document.get("canaries", {}), "canaries", where),
         conditions=fields.mapping(_texts)(document.get("conditions", {}), "conditions", where),
         loaders=_decode_lines(document.get("loaders", []), "loaders", where),
+        unportable=_names(document.get("unportable", []), "unportable", where),
     )
 
 
@@ -119,6 +125,12 @@ def _decode_environment(value: Any, key: str, where: str) -> Environment:
         return Environment(**parts)
     except TypeError:
         raise wrong_type(key, "the parts of an environment", sorted(parts), where=where) from None
+
+
+def _names(value: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise wrong_type(key, "a list of names", value, where=where)
+    return tuple(fields.text(name, key, where) for name in value)
 
 
 def _decode_revision(value: Any, key: str, where: str) -> Revision:

@@ -87,6 +87,7 @@ def _encode_step(step: StepRecord, before: StepRecord, names: _Names) -> dict[st
         "scalars": _encode_scalars(step.scalars),
         "hyper": {name: _encode_value(value) for name, value in hyperparameters.items()},
         "grad_norm": None if step.grad_norm is None else fields.encode_scalar(step.grad_norm),
+        "buffer_norm": None if step.buffer_norm is None else fields.encode_scalar(step.buffer_norm),
         "ladder": _encode_texts(fields.sort_rungs(step.ladder)),
         "rng": {
             name: _encode_value(value)
@@ -102,7 +103,7 @@ def _encode_step(step: StepRecord, before: StepRecord, names: _Names) -> dict[st
             for rung, named in fields.sort_rungs(step.sketches).items()
         },
     }
-    optional = ("grad_norm", "samples")
+    optional = ("grad_norm", "buffer_norm", "samples")
     absent = {key for key in line if line[key] == {} or (key in optional and line[key] is None)}
     return {key: value for key, value in line.items() if key not in absent}
 
@@ -125,6 +126,7 @@ def _decode_step(
         scalars=get("scalars", fields.mapping(fields.scalar), {}),
         hyperparameters=_apply(hyper, before.hyperparameters),
         grad_norm=get("grad_norm", fields.optional(fields.scalar), None),
+        buffer_norm=get("buffer_norm", fields.optional(fields.scalar), None),
         ladder=get("ladder", fields.by_rung(fields.text), {}),
         rng=_apply(rng, before.rng),
         samples=get("samples", fields.optional(fields.text), None),

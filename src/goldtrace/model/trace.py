@@ -28,6 +28,14 @@ def is_sketched(step: int) -> bool:
     return step & (step - 1) == 0
 
 
+def is_early(step: int) -> bool:
+    """Whether the norm of the buffers is recorded at a step: the first three.
+
+    Later, events such as a ReLU that changes its sign move it as far as what it is there to show.
+    """
+    return step < 3  # noqa: PLR2004 - said above
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """Under which circumstances a trace was recorded.
@@ -36,7 +44,8 @@ class Header:
     that were verified to be in force, with their values; ``data`` maps a data set to the SHA-256
     of each of its files; ``canaries`` the digests of small computations, which show the component
     that computes otherwise on another machine; ``conditions`` how the accelerator was at the
-    ``start`` and at the ``end``, which no comparison rests on.
+    ``start`` and at the ``end``, which no comparison rests on; ``unportable`` the operators of the
+    taped steps that no pin makes the same on every CPU.
     """
 
     run: str
@@ -53,6 +62,7 @@ class Header:
     canaries: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     loaders: tuple[str, ...] = ()
+    unportable: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 
@@ -65,15 +75,19 @@ class StepRecord:
     a stream after the step; ``ladder`` one 128-bit digest a rung; ``samples`` the digest of the
     batch's samples regardless of their order; ``tensors`` the digests of single tensors by rung,
     at the initial, the first and the last step (for ``Rung.STRUCTURE`` a description instead).
+    ``buffer_norm``, at the first three steps, is the geometric mean of the norms of the
+    floating-point buffers: what scales all activations alike moves it further than sums that
+    are off at random.
     ``sketches`` are of the weights and buffers in the initial record, and afterwards, at the steps
-    that ``is_sketched`` names, of how far each has moved since. They estimate differences, and
-    are no evidence of equality: that is what digests are for.
+    that ``is_sketched`` names and at the end, of how far each has moved since. They estimate
+    differences, and are no evidence of equality: that is what digests are for.
     """
 
     number: int
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
     hyperparameters: Mapping[str, Scalar | str] = field(default_factory=dict)
     grad_norm: Scalar | None = None
+    buffer_norm: Scalar | None = None
     ladder: Mapping[Rung, str] = field(default_factory=dict)
     rng: Mapping[str, str] = field(default_factory=dict)
     samples: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from goldtrace.model.diagnosis import Diagnosis, Reproduction
     from goldtrace.model.verdict import Change, Comparison, RunResult
 
 
@@ -63,7 +64,9 @@ class ChangePoint:
     ``skipped`` are the releases between them that could not be tried: the change is in one of
     them, or in ``bad``. ``moved_along`` are the other packages that differ between the two
     environments. ``confirmed`` says that both were trained again with the same outcome; ``None``
-    that this was not asked for. ``comparison`` is ``None`` where one of the two failed.
+    that this was not asked for. ``comparison`` and ``diagnosis`` are ``None`` where one of the two
+    failed. ``noise`` is how far apart the two are, in units of float32's last place; ``note`` says
+    why no operator could be called by itself.
     """
 
     package: str
@@ -77,6 +80,10 @@ class ChangePoint:
     moved_along: tuple[Change, ...] = ()
     together_with: tuple[Change, ...] = ()
     confirmed: bool | None = None
+    diagnosis: Diagnosis | None = None
+    reproduction: Reproduction | None = None
+    noise: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +100,15 @@ class Bisection:
     """The answer of a bisection: change points, causes, every probe, and what remains open.
 
     ``causes`` are sets of package changes that each suffice for the drift, where two lists of
-    packages were compared. ``notes`` say what the answer doesn't cover.
+    packages were compared. ``notes`` say what the answer doesn't cover, ``machine`` where all of
+    it ran.
     """
 
     target: str
     device: str
     question: str
     until: Severity
+    machine: str = ""
     change_points: tuple[ChangePoint, ...] = ()
     causes: tuple[tuple[Change, ...], ...] = ()
     probes: tuple[Probe, ...] = ()

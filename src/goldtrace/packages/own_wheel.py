@@ -14,6 +14,15 @@ from pathlib import Path
 import goldtrace
 
 _TRAINING = frozenset({"determinism", "environment", "model", "recording", "reference"})
+_ASIDE = frozenset(
+    {
+        "goldtrace/model/diagnosis.py",
+        "goldtrace/model/upgrade.py",
+        "goldtrace/recording/capture.py",
+    }
+)
+"""What a training never sees, or what only looks on: it changes nothing that is recorded."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _METADATA = "Metadata-Version: 2.1\nName: goldtrace\n"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: goldtrace\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -44,7 +53,7 @@ def training_digest() -> str:
         {
             name: content
             for name, content in own_sources().items()
-            if name.split("/")[1] in _TRAINING
+            if name.split("/")[1] in _TRAINING and name not in _ASIDE
         }
     )
 

@@ -66,7 +66,7 @@ def start_batch(batch: Any, *, where: str) -> Callable[[], BatchDigest]:
 
 def _kept(leaf: Any) -> Callable[[], Any]:
     """A leaf that stays as it is whatever happens to the original."""
-    if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided and not leaf.is_quantized:
+    if isinstance(leaf, torch.Tensor) and _has_rows(leaf):
         return to_host(leaf)
     kept = leaf.clone() if isinstance(leaf, torch.Tensor) else copy.copy(leaf)
     return lambda: kept
@@ -115,7 +115,7 @@ def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
         tensor = torch.from_numpy(leaf) if _is_numeric_array(leaf) else leaf
         if not isinstance(tensor, torch.Tensor) or tensor.ndim == 0:
             continue
-        if tensor.layout is not torch.strided or count not in (None, len(tensor)):
+        if not _has_rows(tensor) or count not in (None, len(tensor)):
             return None
         count = len(tensor)
         if count == 0:
@@ -133,6 +133,10 @@ def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
             state.update(data[place * size : (place + 1) * size])
         samples.append(state.hexdigest())
     return combine({f"{place}": sample for place, sample in enumerate(sorted(samples))})
+
+
+def _has_rows(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
 
 
 def _is_numeric_array(leaf: Any) -> bool:

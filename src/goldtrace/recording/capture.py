@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CALL = "call.json"
 INPUTS = "inputs.safetensors"
+OUTPUTS = "outputs.safetensors"
 
 _NAMES = {
     torch.float64: "F64",
@@ -33,6 +34,7 @@ _NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
     torch.complex64: "C64",
+    torch.complex128: "C128",
 }
 """Dtypes by the names of the safetensors format."""
 
@@ -41,7 +43,7 @@ def capturing(place: int, folder: Path) -> Observer:
     """Write the call at ``place`` of the taped step into ``folder``.
 
     ``call.json`` names the operator and its arguments; the tensors among these are in
-    ``inputs.safetensors``.
+    ``inputs.safetensors``, and what the call gave and wrote to is in ``outputs.safetensors``.
     """
 
     def observe(
@@ -66,6 +68,7 @@ class _Call:
         self._operator = operator_of(function)
         self._function = function
         self._tensors: dict[str, torch.Tensor] = {}
+        self._originals: dict[str, torch.Tensor] = {}
         self._strides: dict[str, list[int]] = {}
         self._devices: set[str] = set()
         self._args = [self._describe(value) for value in args]
@@ -83,9 +86,12 @@ class _Call:
 
     def write(self, result: Any, folder: Path) -> None:
         """Write the files; ``result`` is what the call returned."""
-        sizes = sorted({value.numel() for value in tensors_in(result)})
-        sizes += [self._tensors[name].numel() for name in self._written]
-        for size in sizes:
+        written = [self._originals[name] for name in self._written]
+        given = [t for t in tensors_in(result) if not any(t is other for other in written)]
+        outputs = {
+            f"output{place}": value.detach() for place, value in enumerate((*given, *written))
+        }
+        for size in {_numbers(value) for value in outputs.values()}:
             self._tensors[f"positions.{size}"] = torch.from_numpy(positions(size))
         schema = self._function._schema  # noqa: SLF001 - torch has no public name for it
         document = {
@@ -101,10 +107,12 @@ class _Call:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CALL).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         (folder / INPUTS).write_bytes(to_safetensors(self._tensors))
+        (folder / OUTPUTS).write_bytes(to_safetensors(outputs))
 
     def _describe(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             name = f"input{len(self._strides)}"
+            self._originals[name] = value
             self._tensors[name] = value.detach().clone().cpu()
             self._strides[name] = list(value.stride())
             self._devices.add(value.device.type)
@@ -135,6 +143,11 @@ def to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + data
+
+
+def _numbers(tensor: torch.Tensor) -> int:
+    """How many numbers there are to sample, two in each complex one."""
+    return tensor.numel() * (2 if tensor.is_complex() else 1)
 
 
 def _named(description: Any) -> list[str]:

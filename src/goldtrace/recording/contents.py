@@ -63,7 +63,7 @@ class Contents:
     def place_of(self, tensor: torch.Tensor) -> int:
         """The place of the tensor's value among the values of the step."""
         tensor = tensor.detach()
-        if tensor.layout is not torch.strided or tensor.is_quantized:
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
             return self._add(_whole_digest(tensor), tensor, None)
         ((_, dense),) = dense_parts(tensor)
         key = remembered = None

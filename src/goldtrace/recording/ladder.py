@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
 from goldtrace.recording import optimizer as optimizers
-from goldtrace.recording.digest import combine, dense_parts, raw_bytes, start_digests
+from goldtrace.recording.digest import combine, dense_parts, held, raw_bytes, start_digests
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
@@ -112,6 +113,27 @@ class Watched:
             lines[name] = f"{_shape(buffer)} buffer"
         return lines
 
+    @torch.no_grad()
+    def buffer_norm(self) -> Callable[[], Scalar | None]:
+        """The geometric mean of the norms of the floating-point buffers that are not zero.
+
+        As float32: the last bits of a logarithm are not the same on every processor.
+        """
+        norms = _fetched_norms(
+            buffer.detach().double()
+            for buffer in self.buffers().values()
+            if buffer.is_floating_point() and buffer.layout is torch.strided and buffer.numel()
+        )
+
+        def finish() -> Scalar | None:
+            found = [norm for norm in norms().tolist() if norm]
+            if not found:
+                return None
+            mean = math.exp(math.fsum(map(math.log, found)) / len(found))
+            return Scalar.of(torch.tensor(mean, dtype=torch.float64).float().item(), "float32")
+
+        return finish
+
     def gradients(self, parameters: Iterable[torch.Tensor] | None = None) -> Gradients:
         """The digest of each gradient that is there, and the norm of all of them together."""
         chosen = self.parameters().values() if parameters is None else parameters
@@ -203,7 +225,7 @@ def _shape(tensor: torch.Tensor) -> str:
 def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
     state = hashlib.sha256()
     for name in sorted(tensors):
-        for part, dense in dense_parts(tensors[name].detach()):
+        for part, dense in dense_parts(held(name, tensors[name]).detach()):
             state.update(f"{name}{part} {_shape(dense)}\n".encode())
             state.update(raw_bytes(dense))
     return state.hexdigest()
@@ -212,19 +234,25 @@ def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 @torch.no_grad()
 def _norm(gradients: Iterable[torch.Tensor]) -> Callable[[], Scalar | None]:
     """The Euclidean norm over all gradients; the sum over tensors is taken in float64."""
-    alike: dict[torch.device, list[torch.Tensor]] = {}
-    for gradient in gradients:
-        values = gradient.coalesce().values() if gradient.is_sparse else gradient
-        alike.setdefault(values.device, []).append(values)
-    if not alike:
-        return lambda: None
-    fetched = [to_host(torch.stack(_norms(values))) for values in alike.values()]
+    own = (held("a gradient", gradient) for gradient in gradients)
+    norms = _fetched_norms(
+        gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in own
+    )
 
-    def finish() -> Scalar:
-        norms = torch.cat([norms() for norms in fetched])
-        return Scalar.of(float(norms.square().sum().sqrt().item()))
+    def finish() -> Scalar | None:
+        found = norms()
+        return Scalar.of(float(found.square().sum().sqrt().item())) if len(found) else None
 
     return finish
+
+
+def _fetched_norms(tensors: Iterable[torch.Tensor]) -> Callable[[], torch.Tensor]:
+    """The norm of each tensor as float64 on the host, by device."""
+    alike: dict[torch.device, list[torch.Tensor]] = {}
+    for tensor in tensors:
+        alike.setdefault(tensor.device, []).append(tensor)
+    fetched = [to_host(torch.stack(_norms(values))) for values in alike.values()]
+    return lambda: torch.cat([torch.zeros(0), *(norms() for norms in fetched)])
 
 
 def _norms(tensors: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from goldtrace.determinism import rng_states
+from goldtrace.determinism.unportable import unportable_among
 from goldtrace.errors import RecordingError
 from goldtrace.model.execution import Execution
-from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
+from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_early, is_sketched
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import start_batch
 from goldtrace.recording.compiling import compile_in_place, require_compiled
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Header
 
 # Named arguments of step() that are no metric.
-_RESERVED = frozenset({"grad_norm"})
+_RESERVED = frozenset({"grad_norm", "buffer_norm"})
 
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
@@ -136,10 +137,10 @@ class GoldenRun:
                 each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
             )
         ]
-        structure = {Rung.STRUCTURE: watched.structure()}
         digests = start_digests(
             {Rung.WEIGHTS: watched.parameters(), Rung.BUFFERS: watched.buffers()}
         )
+        structure = {Rung.STRUCTURE: watched.structure()}
         self._movement = Movement(watched)
         sketches = self._movement.start()
         self._begin_record(
@@ -162,15 +163,8 @@ class GoldenRun:
         """
         self._require_running("step")
         self._tape.end()
-        if self._metrics:
-            raise RecordingError(
-                "a step after the end of the run",
-                where=f"{self.name}, step {self._next}",
-                expected="golden_run.metric(…) after the last step",
-                found=f"metric {next(iter(self._metrics))!r} is recorded already",
-                hint="pass figures of a single step to golden_run.step(…) by name",
-            )
         where = f"{self.name}, step {self._next}"
+        self._require_no_metrics(where)
         given = scalars if loss is None else {"loss": loss, **scalars}
         reserved = sorted(_RESERVED & given.keys())
         if reserved or not (given or batch is not None or self._watched):
@@ -185,10 +179,12 @@ class GoldenRun:
             self._perturbation.restore()
         gradients: Gradients | None = None
         hyperparameters: Mapping[str, Scalar | str] = {}
-        digests = sketches = None
+        digests = sketches = buffer_norm = None
         if self._watched is not None:
             gradients, hyperparameters = self._take_gradients(self._watched)
             digests = start_digests(self._watched.state())
+            if is_early(self._next):
+                buffer_norm = self._watched.buffer_norm()
             if self._movement is not None and is_sketched(self._next):
                 sketches = self._movement.now()
 
@@ -200,6 +196,7 @@ class GoldenRun:
                 scalars={name: self._rounding(scalar()) for name, scalar in numbers.items()},
                 hyperparameters=hyperparameters,
                 grad_norm=None if norm is None else self._rounding(norm),
+                buffer_norm=None if buffer_norm is None else buffer_norm(),
                 ladder={} if found is None else {Rung.BATCH: found.whole},
                 samples=None if found is None else found.samples,
                 sketches={} if sketches is None else sketches(),
@@ -265,9 +262,14 @@ class GoldenRun:
         last = self._steps[-1]
         if last.number > 0:
             self._steps[-1] = replace(last, tensors=self._latest)
+        if self._movement is not None and not last.sketches:
+            # Whatever happened since the last power of two, or after the last step, shows here.
+            self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now()())
         final = self._watched.final_digests() if self._watched is not None else {}
+        header = self._header(self._data)
+        called = (call.op for step in self._tape.steps for call in step.calls)
         self._trace = Trace(
-            header=self._header(self._data),
+            header=replace(header, unportable=unportable_among(called, header.platform)),
             steps=tuple(self._steps),
             end=End(metrics=dict(self._metrics), final=final),
             tape=tuple(self._tape.steps),
@@ -281,6 +283,16 @@ class GoldenRun:
     def _require_running(self, call: str) -> None:
         if self._trace is not None:
             raise RecordingError(f"golden_run.{call} after the end of the run", where=self.name)
+
+    def _require_no_metrics(self, where: str) -> None:
+        if self._metrics:
+            raise RecordingError(
+                "a step after the end of the run",
+                where=where,
+                expected="golden_run.metric(…) after the last step",
+                found=f"metric {next(iter(self._metrics))!r} is recorded already",
+                hint="pass figures of a single step to golden_run.step(…) by name",
+            )
 
     def _perturb_next_pass(self) -> None:
         if self._noise is None or self._watched is None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from goldtrace.model.verdict import Rung
+from goldtrace.recording.digest import held
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Sketch
     from goldtrace.recording.ladder import Watched
 
-_PERIOD = 1 << 16
-"""Elements after which the signs repeat, up to one sign for each repetition."""
+_PIECE = 1 << 16
+"""Elements that take their signs from one place of the stream on."""
 _LANES = 64  # partial sums side by side; a multiple of every number of buckets
 _TOTAL = 512  # buckets that a step spends on all tensors of a rung together
 _FEWEST, _MOST = 2, 8
-_SEED = "goldtrace sketch 1"
-_PACKED = 1024  # pieces of a period each that a GPU copies side by side: 256 MiB of float32
+_STRIDE = 8  # signs between two places where a piece may begin
+_SEED = "goldtrace sketch 2"
+_PACKED = 1024  # pieces that a GPU copies side by side: 256 MiB of float32
 _AT_ONCE = 256  # pieces of these that it widens to float64 at a time: 128 MiB
 
 
@@ -54,11 +56,8 @@ def sketch_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, Sketch]:
 @torch.no_grad()
 def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str, Sketch]]:
     """Begin to sketch tensors as they are now, on the device that holds them."""
-    chosen = {
-        name: tensor.detach()
-        for name, tensor in tensors.items()
-        if tensor.layout is torch.strided and not tensor.is_quantized
-    }
+    own = {name: held(name, tensor).detach() for name, tensor in tensors.items()}
+    chosen = {name: tensor for name, tensor in own.items() if _has_numbers(tensor)}
     buckets = buckets_for(len(chosen))
     alike: dict[tuple[torch.device, torch.dtype], dict[str, torch.Tensor]] = {}
     for name, tensor in chosen.items():
@@ -80,6 +79,23 @@ def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str
     return finish
 
 
+def _has_numbers(tensor: torch.Tensor) -> bool:
+    plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    return plain and _widens(tensor.dtype)
+
+
+@functools.cache
+def _widens(dtype: torch.dtype) -> bool:
+    """Whether torch converts the dtype: of some, such as packed halves of a byte, it does not."""
+    try:
+        torch.zeros(1, dtype=torch.uint8).expand(dtype.itemsize).contiguous().view(dtype).to(
+            torch.complex128
+        )
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
@@ -98,7 +114,7 @@ def _packed_lanes(flats: Mapping[str, torch.Tensor]) -> torch.Tensor:
     pieces = 0
     for name, flat in flats.items():
         batch[name] = flat
-        pieces += -(-flat.numel() // _PERIOD)
+        pieces += -(-flat.numel() // _PIECE)
         if pieces >= _PACKED:
             lanes += _pack(batch)
             batch, pieces = {}, 0
@@ -109,16 +125,21 @@ def _pack(flats: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     if not flats:
         return []
     first = next(iter(flats.values()))
-    counts = [-(-flat.numel() // _PERIOD) for flat in flats.values()]
-    packed = torch.zeros(sum(counts), _PERIOD, dtype=first.dtype, device=first.device)
+    counts = [-(-flat.numel() // _PIECE) for flat in flats.values()]
+    packed = torch.zeros(sum(counts), _PIECE, dtype=first.dtype, device=first.device)
     parts = torch.split(packed, counts)
     views = [part.view(-1)[: f.numel()] for part, f in zip(parts, flats.values(), strict=True)]
     torch._foreach_copy_(views, list(flats.values()))
-    flips = _flips_of(first.device, tuple(zip(flats, counts, strict=True)))
-    signs = _signs(str(first.device), first.dtype)
+    rows = _rows_of(first.device, tuple(zip(flats, counts, strict=True)))
+    signs = _signs(str(first.device), first.dtype).unfold(0, _PIECE, _STRIDE)
     # One block in float64 at a time.
-    blocks = ((block * signs).double() for block in torch.split(packed, _AT_ONCE))
-    sums = torch.cat([b.view(len(b), _PERIOD // _LANES, _LANES).sum(1) for b in blocks]) * flips
+    blocks = (
+        (block * signs[own]).double()
+        for block, own in zip(
+            torch.split(packed, _AT_ONCE), torch.split(rows, _AT_ONCE), strict=True
+        )
+    )
+    sums = torch.cat([b.view(len(b), _PIECE // _LANES, _LANES).sum(1) for b in blocks])
     # A sum for each, not a product with a matrix: a NaN must stay in its own tensor.
     return [part.sum(0) for part in torch.split(sums, counts)]
 
@@ -127,37 +148,54 @@ def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
     """The signed sums of the elements whose places agree modulo ``_LANES``."""
     # A product with a sign is exact in every format, and half as wide as in float64.
     signs = _signs(str(flat.device), flat.dtype)
-    flips = _flips(name, 1 + flat.numel() // _PERIOD)
+    narrow, wide = _scratch(str(flat.device), flat.dtype)
+    starts = _starts(name, 1 + flat.numel() // _PIECE)
     total = torch.zeros(_LANES, dtype=torch.float64, device=flat.device)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
-    for place, piece in enumerate(torch.split(flat, _PERIOD)):
-        full = piece.numel() // _LANES * _LANES
-        signed = (piece * signs[: piece.numel()]).double()
-        total.add_(signed[:full].view(-1, _LANES).sum(0), alpha=flips[place])
-        if full < piece.numel():
-            total[: piece.numel() - full].add_(signed[full:], alpha=flips[place])
+    for start, piece in zip(starts, torch.split(flat, _PIECE), strict=False):
+        count = piece.numel()
+        full = count // _LANES * _LANES
+        torch.mul(piece, signs[start : start + count], out=narrow[:count])
+        signed = wide[:count].copy_(narrow[:count])
+        total += signed[:full].view(-1, _LANES).sum(0)
+        if full < count:
+            total[: count - full] += signed[full:]
     return total
 
 
 @functools.lru_cache(maxsize=8)
 def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
-    bits = random.Random(_SEED).getrandbits(_PERIOD).to_bytes(_PERIOD // 8, "little")  # noqa: S311
+    bits = random.Random(_SEED).getrandbits(2 * _PIECE).to_bytes(_PIECE // 4, "little")  # noqa: S311
     signs = np.unpackbits(np.frombuffer(bits, dtype=np.uint8)).astype(np.float64) * 2 - 1
     return torch.from_numpy(signs).to(device=device, dtype=dtype)
 
 
-def _flips(name: str, count: int) -> list[int]:
+@functools.lru_cache(maxsize=8)
+def _scratch(device: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Room for the products of a piece with its signs: to ask for it each time costs a fifth."""
+    return (
+        torch.empty(_PIECE, dtype=dtype, device=device),
+        torch.empty(_PIECE, dtype=torch.float64, device=device),
+    )
+
+
+def _starts(name: str, count: int) -> list[int]:
+    """Where in the stream of signs each piece begins.
+
+    Elsewhere for each piece, or rows that change places by whole pieces would cancel.
+    """
     stream = random.Random(f"{_SEED} {name}")  # noqa: S311 - signs, not secrets
-    return [1 - 2 * stream.getrandbits(1) for _ in range(count)]
+    return [_STRIDE * stream.randrange(_PIECE // _STRIDE) for _ in range(count)]
 
 
 @functools.lru_cache(maxsize=16)
-def _flips_of(device: torch.device, named: tuple[tuple[str, int], ...]) -> torch.Tensor:
-    flips = [flip for name, count in named for flip in _flips(name, count)]
-    column = torch.tensor(flips, dtype=torch.float64).view(-1, 1)
+def _rows_of(device: torch.device, named: tuple[tuple[str, int], ...]) -> torch.Tensor:
+    """``_starts`` of all pieces, in strides."""
+    starts = [start // _STRIDE for name, count in named for start in _starts(name, count)]
+    rows = torch.tensor(starts, dtype=torch.int64)
     if device.type != "cuda":
-        return column
-    return column.pin_memory().to(device, non_blocking=True)
+        return rows
+    return rows.pin_memory().to(device, non_blocking=True)
 
 
 class Movement:

@@ -62,7 +62,7 @@ def _run(result: RunResult) -> dict[str, Any]:
             for each in (comparison.equivalents if comparison is not None else ())
         ],
         "first_divergence": _first(first, result.diagnosis) if first is not None else None,
-        "diagnosis": _diagnosis(result.diagnosis) if result.diagnosis is not None else None,
+        "diagnosis": diagnosis_document(result.diagnosis) if result.diagnosis is not None else None,
         "environment_changes": [_change(c) for c in comparison.environment_changes]
         if comparison is not None
         else [],
@@ -107,7 +107,8 @@ def _first(divergence: Divergence, diagnosis: Diagnosis | None) -> dict[str, Any
     }
 
 
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+def diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
+    """A diagnosis as JSON values."""
     return {
         "sentence": diagnosis.sentence,
         "culprits": [_culprit(culprit) for culprit in diagnosis.culprits],

@@ -1,23 +1,31 @@
-"""The answers of ``try`` and ``bisect``: as JSON values, as Markdown and for a terminal."""
+"""The answers of ``try`` and ``bisect``: as JSON values and for a terminal."""
 
 from __future__ import annotations
 
 import math
+import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.upgrade import Standing
-from goldtrace.report.document import SCHEMA, to_document
+from goldtrace.report.document import SCHEMA, diagnosis_document, to_document
 from goldtrace.report.phrases import describe_divergence
-from goldtrace.report.text import plain
+from goldtrace.report.terminal.explanation import by_itself, culprit_rows, first_difference
+from goldtrace.report.text import clip, pad, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from goldtrace.model.diagnosis import Reproduction
     from goldtrace.model.upgrade import Bisection, ChangePoint, Probe, Trial
     from goldtrace.model.verdict import Change
 
 LISTED = 12
 """Differing quantities, and packages that moved along, that a page lists before it counts them."""
+
+_INDENT = "    "
+_MANY = 4
+"""Packages of one family that are counted, not listed."""
 
 
 def trial_document(trial: Trial) -> dict[str, Any]:
@@ -36,6 +44,7 @@ def bisection_document(bisection: Bisection) -> dict[str, Any]:
         "target": bisection.target,
         "device": bisection.device,
         "question": bisection.question,
+        "machine": bisection.machine,
         "until": bisection.until.value,
         "conclusive": bisection.conclusive,
         "change_points": [_point(point) for point in bisection.change_points],
@@ -46,76 +55,74 @@ def bisection_document(bisection: Bisection) -> dict[str, Any]:
 
 
 def render_changes(changes: Sequence[Change]) -> str:
-    """Package changes in one paragraph: ``torch 2.14.1 → 2.15.0, …``."""
-    shown = [_spell(change) for change in changes[:LISTED]]
-    if len(changes) > LISTED:
-        shown.append(f"{len(changes) - LISTED} more")
+    """Package changes in one paragraph: ``torch 2.14.1 → 2.15.0, …, 11 packages nvidia-…``."""
+    families = Counter(_family(change) for change in changes)
+    alone = [change for change in changes if families[_family(change)] < _MANY]
+    shown = [_spell(change) for change in alone[:LISTED]]
+    if len(alone) > LISTED:
+        shown.append(f"{len(alone) - LISTED} more")
+    shown += [f"{n} packages {name}-…" for name, n in sorted(families.items()) if n >= _MANY]
     return ", ".join(shown) or "none"
 
 
-def render_bisection(bisection: Bisection) -> str:
+def _family(change: Change) -> str:
+    """The part of a name that packages of one maker share, such as ``nvidia``."""
+    first, dash, _ = change.what.partition("-")
+    return first if dash else change.what
+
+
+def render_bisection(bisection: Bisection, *, width: int = 110) -> str:
     """The answer for a terminal, in plain lines."""
-    lines = [f"{plain(bisection.target)} on {bisection.device}: {plain(bisection.question)}", ""]
+    lines = [f"{plain(bisection.target)} on {bisection.device}: {plain(bisection.question)}"]
+    lines += [plain(bisection.machine)] if bisection.machine else []
+    lines.append("")
     for number, cause in enumerate(bisection.causes, start=1):
         lines.append(f"cause {number}: {render_changes(cause)}")
+    if bisection.causes:
+        lines.append("")
     for point in bisection.change_points:
-        lines += [headline(point), *(f"    {line}" for line in _details(point)), ""]
+        lines.append(headline(point))
+        for line in details(point):
+            lines += textwrap.wrap(
+                line,
+                width,
+                initial_indent=_INDENT,
+                subsequent_indent=_INDENT,
+                break_on_hyphens=False,
+                break_long_words=False,
+            )
+        if point.diagnosis is not None and len(point.diagnosis.culprits) > 1:
+            room = width - len(_INDENT)
+            rows = culprit_rows(point.diagnosis, width=room, limit=LISTED, headings=True)
+            lines += [(_INDENT + row).rstrip() for row in rows]
+        lines.append("")
     if not bisection.change_points and not bisection.causes:
-        lines.append("no change point")
+        lines += ["no change point", ""]
     lines += [plain(note) for note in bisection.notes]
-    lines.append(summary(bisection))
+    lines += [*probe_rows(bisection, width=width), summary(bisection)]
     return "\n".join(lines)
 
 
-def render_bisection_markdown(bisection: Bisection) -> str:
-    """The answer as a page to paste into an issue of whoever made the package."""
-    lines = [
-        f"### {_cell(bisection.target)} on {bisection.device}: {_cell(bisection.question)}",
-        "",
+def probe_rows(bisection: Bisection, *, width: int) -> Iterator[str]:
+    """Every probe in a line: what was tried, what it answered, its time and its environment."""
+    rows = [("probe", "answer", "time", "environment")]
+    rows += [
+        (p.label, answer_of(p), time_of(p), (p.environment or "")[:8]) for p in bisection.probes
     ]
-    if bisection.change_points:
-        lines += [
-            "| package | good | bad | class | noise (ulp) | first difference | confirmed |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-            *(_row(point) for point in bisection.change_points),
-            "",
-        ]
-    else:
-        lines += ["No change point.", ""]
-    for number, cause in enumerate(bisection.causes, start=1):
-        lines.append(f"Cause {number}: {_cell(render_changes(cause))}")
-        lines.append("")
-    for point in bisection.change_points:
-        lines += [f"**{_cell(headline(point))}**", ""]
-        lines += [f"- {_cell(line.strip())}" for line in _details(point)]
-        lines.append("")
-    lines += [f"{_cell(note)}\n" for note in bisection.notes]
-    lines += [
-        "<details><summary>Probes</summary>",
-        "",
-        "| probe | answer | time | environment |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {_cell(p.label)} | {_cell(_answer(p))} | {_seconds(p)} | {p.environment or ''} |"
-            for p in bisection.probes
-        ),
-        "",
-        "</details>",
-        "",
-        summary(bisection),
-        "",
-    ]
-    return "\n".join(lines)
+    last = max(len(row[3]) for row in rows)
+    times = max(len(row[2]) for row in rows)
+    room = width - last - times - 6
+    first = min(max(len(plain(row[0])) for row in rows), room // 2)
+    second = min(max(len(plain(row[1])) for row in rows), room - first)
+    for label, answer, seconds, environment in rows:
+        cells = (pad(clip(label, first), first), pad(clip(answer, second), second))
+        yield f"{cells[0]}  {cells[1]}  {seconds:>{times}}  {environment}".rstrip()
 
 
 def headline(point: ChangePoint) -> str:
     """A change point in one line."""
     between = f", or one of {', '.join(point.skipped)} (skipped)" if point.skipped else ""
-    confirmed = {True: "", False: "  NOT CONFIRMED: training again gave something else", None: ""}
-    return plain(
-        f"{point.package} {point.good} → {point.bad}{between}: {point.kind}"
-        f"{confirmed[point.confirmed]}"
-    )
+    return plain(f"{point.package} {point.good} → {point.bad}{between}: {point.kind}")
 
 
 def summary(bisection: Bisection) -> str:
@@ -130,18 +137,21 @@ def summary(bisection: Bisection) -> str:
     return ", ".join(parts) + f"; {math.fsum(now):.0f} s"
 
 
-def _details(point: ChangePoint) -> list[str]:
+def details(point: ChangePoint) -> list[str]:
+    """What is known about a change point, a sentence an entry."""
     lines = []
-    comparison = point.comparison
+    if point.confirmed is False:
+        lines.append("NOT CONFIRMED: training again gave something else")
     if point.failure is not None:
         lines.append(f"fails: {plain(point.failure)}")
-    if comparison is not None:
-        differing = comparison.divergences
-        lines += [describe_divergence(divergence) for divergence in differing[:LISTED]]
-        if len(differing) > LISTED:
-            lines.append(f"and {len(differing) - LISTED} more differences")
-        if comparison.equivalent_ulp is not None:
-            lines.append(f"equivalent noise: {comparison.equivalent_ulp:.3g} ulp of float32")
+    lines += [plain(line) for line in _difference(point)]
+    if point.noise is not None:
+        lines.append(f"equivalent noise: {size_of_noise(point.noise)}")
+    if point.reproduction is not None:
+        lines.append(plain(by_itself(point.reproduction)))
+        lines.append(f"reproducer: {plain(point.reproduction.folder)}")
+    if point.note is not None:
+        lines.append(plain(point.note))
     if point.together_with:
         lines.append(f"only together with {render_changes(point.together_with)}")
     if point.moved_along:
@@ -149,44 +159,59 @@ def _details(point: ChangePoint) -> list[str]:
     return lines
 
 
-def _row(point: ChangePoint) -> str:
-    comparison = point.comparison
-    first = comparison.first if comparison is not None else None
-    noise = comparison.equivalent_ulp if comparison is not None else None
-    bad = f"{point.bad} (or {', '.join(point.skipped)})" if point.skipped else point.bad
-    cells = (
-        point.package,
-        point.good,
-        bad,
-        point.kind or "",
-        "" if noise is None else f"{noise:.3g}",
-        point.failure or (describe_divergence(first) if first is not None else ""),
-        {True: "yes", False: "no", None: ""}[point.confirmed],
-    )
-    return f"| {' | '.join(map(_cell, cells))} |"
+def size_of_noise(noise: float) -> str:
+    """An equivalent noise for a reader."""
+    return f"{noise:.3g} ulp of float32"
+
+
+def _difference(point: ChangePoint) -> list[str]:
+    """What differs first: by its operator if that is known, else by the ladder."""
+    if point.diagnosis is not None:
+        notes = [f"note: {note}" for note in point.diagnosis.notes]
+        return [first_difference(point.diagnosis), *notes]
+    differing = point.comparison.divergences if point.comparison is not None else ()
+    lines = [describe_divergence(divergence) for divergence in differing[:LISTED]]
+    if len(differing) > LISTED:
+        lines.append(f"and {len(differing) - LISTED} more differences")
+    return lines
 
 
 def _point(point: ChangePoint) -> dict[str, Any]:
-    comparison = point.comparison
-    noise = comparison.equivalent_ulp if comparison is not None else None
+    comparison, diagnosis = point.comparison, point.diagnosis
     first = comparison.first if comparison is not None else None
+    noise = point.noise
     return {
         "package": point.package,
         "good": point.good,
         "bad": point.bad,
         "skipped": list(point.skipped),
         "verdict": comparison.verdict.value if comparison is not None else None,
-        "op": None,
+        "op": diagnosis.op if diagnosis is not None else None,
         "class": point.kind,
         "severity": point.severity.value,
         "equivalent_ulp": noise if noise is not None and math.isfinite(noise) else None,
         "first_divergence": {"step": first.step, "rung": first.rung.value, "name": first.name}
         if first is not None
         else None,
+        "diagnosis": diagnosis_document(diagnosis) if diagnosis is not None else None,
+        "reproducer": _reproducer(point.reproduction) if point.reproduction is not None else None,
+        "note": point.note,
         "failure": point.failure,
         "moved_along": [_change(change) for change in point.moved_along],
         "together_with": [_change(change) for change in point.together_with],
         "confirmed": point.confirmed,
+    }
+
+
+def _reproducer(found: Reproduction) -> dict[str, Any]:
+    return {
+        "folder": found.folder,
+        "op": found.op,
+        "shown": found.shown,
+        "ulp_most": found.ulp_most,
+        "ulp_median": found.ulp_median,
+        "differing": found.differing,
+        "elements": found.elements,
     }
 
 
@@ -205,23 +230,16 @@ def _change(change: Change) -> dict[str, Any]:
     return {"what": change.what, "golden": change.golden, "now": change.now}
 
 
-def _answer(probe: Probe) -> str:
+def answer_of(probe: Probe) -> str:
+    """What a probe said, with the reason where there is one."""
     answer = probe.answer or probe.standing.value
     return f"{answer}: {probe.reason}" if probe.reason else answer
 
 
-def _seconds(probe: Probe) -> str:
+def time_of(probe: Probe) -> str:
+    """How long a probe took, if it ran just now."""
     return "known" if probe.seconds is None else f"{probe.seconds:.0f} s"
 
 
 def _spell(change: Change) -> str:
     return plain(f"{change.what} {change.golden or 'absent'} → {change.now or 'absent'}")
-
-
-def _cell(text: str) -> str:
-    """Text that neither ends a table's cell nor becomes HTML or Markdown."""
-    return _escaped(plain(text).replace("\n", " "), "\\`*_[]<>|&")
-
-
-def _escaped(text: str, special: Iterable[str]) -> str:
-    return "".join(f"\\{c}" if c in special else c for c in text)

@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldtrace.errors import GoldenError
 from goldtrace.model.codec import decode_trace, encode_trace, read_files
 from goldtrace.store.names import check_name
 
@@ -59,7 +60,16 @@ class FailureStore:
             GoldenError: its files are damaged.
         """
         folder = self._folder(run, device)
-        return decode_trace(read_files(folder)) if folder.is_dir() else None
+        try:
+            return decode_trace(read_files(folder)) if folder.is_dir() else None
+        except OSError as error:
+            # Whoever was forgetting or replacing it died halfway.
+            raise GoldenError(
+                "the trace of the last failure is not whole",
+                where=str(folder),
+                found=str(error),
+                hint=f"goldtrace check {run} --device {device}",
+            ) from error
 
     def _folder(self, run: str, device: str) -> Path:
         return self.root / FOLDER / "failures" / check_name(run, what="run") / device

@@ -24,7 +24,7 @@ from torch.optim.optimizer import (
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from goldtrace.universal import draws, exact
+from goldtrace.universal import convolution, draws, exact
 from goldtrace.universal.names import COMPOUND, EXACT, KEEPS, STATISTICS
 from goldtrace.universal.rounding import Enter, round_state
 
@@ -162,7 +162,7 @@ def _widely(func: Any, name: str, args: Any, kwargs: Any, narrow: list[torch.Ten
         return _widened_dtype(x)
 
     args, kwargs = pytree.tree_map(widen, (tuple(args), dict(kwargs)))
-    result = func(*args, **kwargs)
+    result = (convolution.conv2d if name == "conv2d" else func)(*args, **kwargs)
     returned: Any = None
     for original, entered, version in wide.values():
         written = _version(entered) != version

@@ -36,7 +36,7 @@ def can_hash(device: torch.device) -> bool:
 
 
 def start_hashing(tensors: Sequence[torch.Tensor]) -> Callable[[], list[bytes]]:
-    """Begin to hash the chunks of contiguous tensors on one device.
+    """Begin to hash the chunks of strided tensors on one device, in row-major order.
 
     What comes back waits for the answer and gives, for each tensor, the XXH3-128 of its chunks
     one behind the other, 16 bytes each: what the host computes from the same bytes.
@@ -45,7 +45,9 @@ def start_hashing(tensors: Sequence[torch.Tensor]) -> Callable[[], list[bytes]]:
         return list
     device = tensors[0].device
     # The allocator aligns whatever it makes: only views can lie between words.
-    aligned = [t if t.data_ptr() % _WORD == 0 else t.clone() for t in tensors]
+    aligned = [
+        t if t.is_contiguous() and t.data_ptr() % _WORD == 0 else _copied(t) for t in tensors
+    ]
     on_a_gpu = device.type == "cuda"
     layout, table = _table(
         device,
@@ -68,6 +70,10 @@ def start_hashing(tensors: Sequence[torch.Tensor]) -> Callable[[], list[bytes]]:
         )
     fetched = to_host(answer)
     return lambda: layout.digests(fetched().numpy())
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 @functools.lru_cache(maxsize=8)

@@ -12,10 +12,10 @@ from goldtrace.report.text import clip, count_of, pad, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from goldtrace.model.diagnosis import Culprit, Diagnosis
+    from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
 
 _HEADINGS = ("operator", "class", "where", "what")
-_SHARES = (0.36, 0.2, 0.3)  # of the line, at most, for the columns before the last
+_SHARES = (0.36, 0.12, 0.26)  # of the line, at most, for the columns before the last
 _INDENT = "  "
 _SUSPECTS = 8
 
@@ -41,9 +41,21 @@ def render_explanation(diagnosis: Diagnosis, *, width: int, limit: int = 20) -> 
 
 
 def paragraph(diagnosis: Diagnosis) -> str:
-    """The finding in words: where it begins, what it is, how much follows from it."""
+    """The finding in words: where it begins, what it is, how much follows, and what to suspect."""
+    text = first_difference(diagnosis)
+    changed = diagnosis.suspects[0] if diagnosis.suspects else None
+    if changed is not None:
+        before, after = value_or_none(changed.golden), value_or_none(changed.now)
+        text += f" Likeliest reason: {changed.what} {before} → {after}."
+    elif diagnosis.cause in (Cause.ARGUMENT, Cause.PROGRAM, Cause.DATA, Cause.RNG):
+        text += " Nothing around the run differs: look at the code itself."
+    return text
+
+
+def first_difference(diagnosis: Diagnosis) -> str:
+    """Where it begins, what it is, and how many operators differ besides and as a consequence."""
     cause = diagnosis.cause.value if diagnosis.cause is not None else "cause unknown"
-    text = f"First difference {_when(diagnosis.step)}: {diagnosis.sentence} [{cause}]."
+    text = f"First difference {_when(diagnosis.step)}: {diagnosis.sentence}: {cause}."
     if diagnosis.culprits and diagnosis.compared:
         others = len(diagnosis.culprits) - 1
         further = count_of(others, "further culprit") if others else "no further culprit"
@@ -51,12 +63,22 @@ def paragraph(diagnosis: Diagnosis) -> str:
             f" Of {diagnosis.compared:,} operators compared in this step {further}; "
             f"{diagnosis.consequences:,} differ only as a consequence."
         )
-    changed = diagnosis.suspects[0] if diagnosis.suspects else None
-    if changed is not None:
-        before, after = value_or_none(changed.golden), value_or_none(changed.now)
-        text += f" Likeliest reason: {changed.what} {before} → {after}."
-    elif diagnosis.cause in (Cause.ARGUMENT, Cause.PROGRAM, Cause.DATA, Cause.RNG):
-        text += " Nothing around the run differs: look at the code itself."
+    return text
+
+
+def by_itself(found: Reproduction) -> str:
+    """What became of the culprit when it was called alone, in one line."""
+    if not found.shown:
+        whose = " and ".join(
+            name for name, same in (("old", found.golden), ("new", found.now)) if not same
+        )
+        return f"{found.op} by itself doesn't give the training's bits in the {whose} environment"
+    text = f"{found.op} by itself shows it in both environments"
+    if found.ulp_most is not None:
+        text += (
+            f": {found.differing:,} of {found.elements:,} elements differ, by at most "
+            f"{found.ulp_most:,} ulp, median {found.ulp_median:,}"
+        )
     return text
 
 

@@ -1,0 +1,1 @@
+"""Every release of a package: neighbours compared, the bisection held against them, a page."""

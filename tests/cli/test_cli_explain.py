@@ -1,0 +1,117 @@
+"""``goldtrace explain``: the replay of a step without a tape, and another interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+STEPS = """
+import torch
+
+def train(run):
+    model = torch.nn.Linear(3, 9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    run.watch(model=model, optimizer=optimizer)
+    for step in range(3):
+        optimizer.zero_grad()
+        hidden = model(torch.ones(2, 3))
+        loss = torch.sinh(hidden).square().mean()
+        EXTRA
+        loss.backward()
+        optimizer.step()
+        run.step(loss=loss)
+"""
+
+OTHER_TORCH = """
+import importlib.util, sys
+
+class AfterTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            module.kept = module.library.Library("aten", "IMPL")
+            module.kept.impl("sinh", lambda x: (x.exp() - (-x).exp()) / 2 * (1 + 2**-22), "CPU")
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, AfterTorch())
+"""
+
+
+@pytest.fixture
+def write(project):
+    def write(extra: str) -> None:
+        (project.root / "training.py").write_text(STEPS.replace("EXTRA", extra))
+
+    return write
+
+
+def test_a_failing_step_without_a_tape_is_trained_again_with_one(project, goldtrace, write):
+    project.declare("tiny", "training:train", "tape = [0]\n")
+    write("pass")
+    assert goldtrace("record", "--no-calibrate", "--reason", "first")[0] == 0
+    write("loss = loss + 0.125 * torch.erfc(loss) if step == 2 else loss")
+    assert goldtrace("check")[0] == 1
+
+    status, out, err = goldtrace("explain", "tiny", "--json", "report.json")
+    assert status == 1
+    assert "with a tape of step 2" in err
+    assert "First difference in step 2" in out
+    assert "aten::erfc" in out
+    assert "training.py:12" in out
+    told = " ".join(out.split())
+    assert "the golden has no tape of step 2" in told
+    assert "only a change of the program can be seen, not of results" in told
+    (run,) = json.loads((project.root / "report.json").read_text())["runs"]
+    first = run["first_divergence"]
+    assert (first["step"], first["op"], first["class"]) == (2, "aten::erfc", "program")
+
+    # Once the code has moved on, a repetition tells nothing about the failure, and says so.
+    write("loss = loss + 0.25 * torch.erfc(loss) if step == 2 else loss")
+    status, out, _ = goldtrace("explain", "tiny")
+    assert status == 1
+    assert "did not give the bits of the failure" in " ".join(out.split())
+    assert "aten::erfc" not in out
+
+
+def test_another_interpreter_is_held_against_this_one_and_the_culprit_called_in_both(
+    project, goldtrace, write
+):
+    project.declare("tiny", "training:train")
+    write("pass")
+    other = project.root / "other"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", other], check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = other / "lib" / version / "site-packages"
+    (packages / "changed.py").write_text(OTHER_TORCH)
+    (packages / "changed.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport changed\n")
+
+    status, out, _ = goldtrace(
+        *("explain", "tiny", "--against", other / "bin" / "python"),
+        *("--reproducer", project.root / "culprit"),
+    )
+    assert status == 1
+    told = " ".join(out.split())
+    assert "First difference in step 0: forward" in told
+    assert "aten::sinh gave other bits from identical inputs" in told
+    assert "elements: rounding. " in told
+    assert "aten::sinh by itself shows it in both environments" in told
+    assert "of 18 elements differ, by at most" in told
+
+    script = project.root / "culprit" / "reproduce.py"
+    alone = subprocess.run(
+        [sys.executable, "-I", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert "as the run that failed" in alone
+    assert "as the golden" not in alone

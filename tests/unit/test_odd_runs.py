@@ -1,0 +1,170 @@
+"""Runs that a calibration must take, or refuse with a reason, without letting anything pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from small_training import HEADER
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from goldtrace.calibrating import can_calibrate
+from goldtrace.compare import compare_traces
+from goldtrace.compare.measure import measure
+from goldtrace.compare.thresholds import NOISES
+from goldtrace.errors import NotRepeatableError
+from goldtrace.model.calibration_codec import decode_calibration, encode_calibration
+from goldtrace.model.noise import Noise
+from goldtrace.model.verdict import Verdict
+from goldtrace.recording.recorder import GoldenRun
+
+if TYPE_CHECKING:
+    from goldtrace.model.calibration import Calibration
+    from goldtrace.model.trace import Trace
+
+STEPS = {"one step": 1}
+ROUNDS = ("one step", "bfloat16", "float64", "empty tensor", "frozen", "zero tensor", "complex")
+BROKEN = ("nan", "infinite")
+
+
+class Model(nn.Module):
+    """A linear layer, with whatever a kind of run has beside it."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layer = nn.Linear(11, 7)
+        self.out = nn.Linear(7, 3)
+        if kind == "empty tensor":
+            self.nothing = nn.Parameter(torch.empty(0, 3))
+            self.register_buffer("none", torch.empty(0))
+        if kind == "frozen":
+            self.layer.requires_grad_(requires_grad=False)
+        if kind == "zero tensor":
+            self.unused = nn.Parameter(torch.zeros(5))
+            self.register_buffer("zeros", torch.zeros(5))
+        if kind == "complex":
+            self.spectrum = nn.Parameter(torch.view_as_complex(torch.randn(6, 2)))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """``[batch, 11]`` to ``[batch, 3]``."""
+        hidden = self.out(self.layer(inputs).tanh())
+        if hasattr(self, "spectrum"):
+            hidden = hidden + torch.fft.irfft(self.spectrum).sum() / 9
+        return hidden
+
+
+def train(kind: str, noise: Noise | None = None, rate: float = 0.05) -> Trace:
+    torch.manual_seed(3)
+    run = GoldenRun(
+        name=kind,
+        seed=0,
+        device="cpu",
+        config={},
+        header=lambda data: dataclasses.replace(HEADER, data=data),
+        noise=noise,
+    )
+    dtype = {"bfloat16": torch.bfloat16, "float64": torch.float64}.get(kind, torch.float32)
+    model = Model(kind)
+    if dtype is not torch.float32:
+        model = model.to(dtype)
+    inputs, labels = torch.randn(8, 11).to(dtype), torch.randn(8, 3).to(dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+    run.watch(model=model, optimizer=optimizer)
+    for step in range(STEPS.get(kind, 4)):
+        loss = mse_loss(model(inputs), labels)
+        if kind == "zero gradient":
+            loss = loss * 0
+        if kind in BROKEN and step == 2:
+            loss = loss * (math.nan if kind == "nan" else math.inf)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        run.step(loss=loss)
+    return run.finish()
+
+
+@cache
+def golden(kind: str) -> Trace:
+    return train(kind)
+
+
+@cache
+def calibration(kind: str) -> Calibration:
+    found = measure(golden(kind), [(noise, train(kind, noise)) for noise in NOISES])
+    return decode_calibration(encode_calibration(found))
+
+
+def verdict(kind: str, current: Trace, **options: Any) -> Verdict:
+    options = {"tolerance": {}, "calibration": calibration(kind), **options}
+    return compare_traces(golden(kind), current, **options).verdict
+
+
+def without_rates(trace: Trace, kind: str) -> Trace:
+    steps = [
+        dataclasses.replace(step, hyperparameters=other.hyperparameters)
+        for step, other in zip(trace.steps, golden(kind).steps, strict=True)
+    ]
+    return dataclasses.replace(trace, steps=tuple(steps))
+
+
+@pytest.mark.parametrize("kind", [*ROUNDS, *BROKEN])
+def test_the_same_bits_are_identical(kind):
+    assert verdict(kind, train(kind)) is Verdict.IDENTICAL
+
+
+@pytest.mark.parametrize("kind", ROUNDS)
+def test_a_little_noise_is_rounding(kind):
+    assert verdict(kind, train(kind, Noise(ulp=2, seed=77))) is Verdict.ROUNDING
+
+
+@pytest.mark.parametrize("kind", ROUNDS)
+def test_another_learning_rate_is_drift_by_the_trajectory_alone(kind):
+    # bfloat16 keeps two digits: smaller changes than this vanish in its rounding.
+    rate = 0.1 if kind == "bfloat16" else 0.05005
+    assert verdict(kind, without_rates(train(kind, rate=rate), kind)) is Verdict.DRIFT
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_run_that_breaks_down_passes_only_bit_for_bit(kind):
+    noisy = train(kind, Noise(ulp=2, seed=77))
+    assert verdict(kind, noisy) is Verdict.DRIFT
+    assert calibration(kind).horizon < 2
+
+
+def test_a_run_whose_gradients_are_zero_cannot_be_calibrated_and_says_why():
+    with pytest.raises(NotRepeatableError, match="left no mark"):
+        calibration("zero gradient")
+
+
+def test_a_run_without_parameters_is_not_calibrated():
+    run = GoldenRun(
+        name="none",
+        seed=0,
+        device="cpu",
+        config={},
+        header=lambda data: dataclasses.replace(HEADER, data=data),
+    )
+    run.watch(model=nn.ReLU())
+    run.step(loss=1.0)
+    assert not can_calibrate(run.finish())
+
+
+@pytest.mark.parametrize("kind", ROUNDS)
+def test_no_response_is_negative_or_nan(kind):
+    known = calibration(kind)
+    responses = [
+        *(each for steps in known.scalars.values() for each in steps.values()),
+        *(
+            each
+            for steps in known.tensors.values()
+            for named in steps.values()
+            for each in named.values()
+        ),
+    ]
+    assert responses
+    assert all(0 <= each.small < math.inf and 0 <= each.large < math.inf for each in responses)
