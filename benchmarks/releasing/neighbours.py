@@ -57,7 +57,7 @@ def compare_neighbours(targets: Sequence[Target], releases: Releases) -> dict[st
     ):
         for place, (old, new) in enumerate(pairwise(releases.versions)):
             if place + 2 < len(releases.versions):
-                builder.submit(prepare, targets[0], releases, releases.versions[place + 2])
+                builder.submit(prepare, targets, releases, releases.versions[place + 2])
             taken = [
                 trainers.submit(take, found[target.name], target, releases, (old, new))
                 for target in targets
@@ -86,17 +86,20 @@ def take(found: dict[str, Any], target: Target, releases: Releases, pair: tuple[
     print(f"{old} -> {pair[1]}: {target.name}: {told}", flush=True)
 
 
-def prepare(target: Target, releases: Releases, version: str) -> None:
-    """Build the environment of a release before it is needed."""
+def prepare(targets: Sequence[Target], releases: Releases, version: str) -> None:
+    """Build the environment of a release before it is needed, if it will be."""
     means = releases.means
+    cache = TraceCache(means.directory / "traces")
     workspace = Workspace(
         means.directory,
-        means.uv(target.root),
+        means.uv(targets[0].root),
         keep=means.keep,
         editable=todays_environment().editable,
     )
     try:
-        workspace.prepare(releases.resolve(target, version))
+        resolution = releases.resolve(targets[0], version)
+        if any(cache.load(cache.key(target, resolution)) is None for target in targets):
+            workspace.prepare(resolution)
     except GoldtraceError as error:
         print(f"{releases.package} {version}: {error}", flush=True)
 

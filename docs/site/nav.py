@@ -25,16 +25,15 @@ def on_config(config: Any) -> Any:
     return config
 
 
-def navigation(docs: Path) -> list[Any]:
-    """The rooms with the paths of their pages, and pages in no room; titles are the pages' own."""
+def navigation(docs: Path) -> list[dict[str, Any]]:
+    """The rooms with the paths of their pages; titles are the pages' own."""
     listed = re.findall(r"\]\(([^)#]+\.md)\)", (docs / "index.md").read_text(encoding="utf-8"))
     rank = {path: place for place, path in enumerate(listed)}
-    rooms: list[Any] = [{"Home": "index.md"}]
+    rooms: list[dict[str, Any]] = [{"Home": "index.md"}]
     for room, title in ROOMS.items():
         pages = sorted(path.relative_to(docs).as_posix() for path in (docs / room).rglob("*.md"))
         if room == "reference":
             pages += sorted({path.name for path in docs.glob("*.md")} - {"index.md"})
         pages.sort(key=lambda path: rank.get(path, len(rank)))
         rooms.append({title: pages})
-    rooms += sorted(path.name for path in docs.glob("*.md") if path.name != "index.md")
     return rooms

@@ -182,7 +182,7 @@ def test_an_interrupt_of_a_check_ends_every_training(project):
         project.declare(name, f"training:sleeps_{name}")
     source = "".join(
         f"def sleeps_{name}(run):\n"
-        f"    open('asleep-{name}', 'w').write(str(os.getpid()))\n    time.sleep(120)\n"
+        f"    open('asleep-{name}', 'w').write(str(os.getpid()))\n    time.sleep(900)\n"
         for name in ("one", "two")
     )
     training = project.root / "training.py"
@@ -197,7 +197,7 @@ def test_an_interrupt_of_a_check_ends_every_training(project):
             time.sleep(0.1)
         children = [int(file.read_text()) for file in asleep]
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in err
     for child in children:

@@ -35,7 +35,7 @@ def test_check_writes_a_report_that_the_command_shows_again(checked, goldtrace, 
     summary = checked.root / "summary.md"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    status, out, err = goldtrace("check", "--report", "out")
+    status, out, err = goldtrace("check", "--report", "out", "--no-candidates")
     assert status == 1
     assert "course" in out
     assert "\x1b" not in out + err
@@ -52,12 +52,6 @@ def test_check_writes_a_report_that_the_command_shows_again(checked, goldtrace, 
     assert goldtrace("report", "out", "--html", "page.html", "--markdown", "page.md")[0] == 0
     for page, file in (("page.html", "report.html"), ("page.md", "report.md")):
         assert (checked.root / page).read_text() == (checked.root / "out" / file).read_text()
-
-    status, out, _ = goldtrace("check", "-q")
-    assert status == 1
-    assert out.splitlines()[0].startswith("tiny [cpu]: drift")
-    assert len([line for line in out.splitlines() if not line.startswith("::")]) == 1
-    assert goldtrace("check", "-v")[1].count("tiny [cpu]: drift") == 2
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,8 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
 
 def test_every_make_target_in_the_pages_exists() -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for page in PAGES:
+    # Decisions tell of targets that are no more.
+    for page in [page for page in PAGES if page.parent.name != "decisions"]:
         text = page.read_text(encoding="utf-8")
         called = re.findall(
             r"(?:`|^    )make ((?:[A-Z_]+=\S+ )*)([a-z][a-z-]*)", text, re.MULTILINE

@@ -21,6 +21,7 @@ def train(run, verbose=False):
     run.watch(model=None)
     for _ in range(run.config["epochs"]):
         run.step(loss=run.config.get("lr", 0.25), batch=run.config.get("sizes", [3, 5]))
+    run.metric(last=run.config.get("last", 1))
 
 def without_a_run():
     pass
@@ -87,7 +88,8 @@ def test_the_run_of_a_training_function_gets_the_settings_that_it_reads(reposito
     assert "# epochs = …" in text
     spec = load_run(repository / "golden" / "vision" / "run.toml")
     assert spec.entry == "shop.vision:train"
-    assert spec.config == {"lr": 0.25, "sizes": [3, 5]}
+    # In the order of the source, not of the syntax tree, where "last" lies higher.
+    assert list(spec.config.items()) == [("lr", 0.25), ("sizes", [3, 5]), ("last", 1)]
     assert "give values under [config] to epochs" in shown
     assert "shop.vision:train lies in src/: it is found once the project is installed" in shown
     assert 'goldtrace record vision --reason "first golden"' in shown

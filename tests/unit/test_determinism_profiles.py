@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from goldtrace.determinism import PROFILES, PinKind, profile_for
-from goldtrace.determinism.profiles import numpy_avx512_groups
+from goldtrace.determinism.numpy_groups import numpy_avx512_groups
 from goldtrace.determinism.switches import EFFECTS, SWITCHES
 from goldtrace.errors import SpecError
 from goldtrace.model.machine import Processor, cpuid_words, parse_cpuinfo, processor, without_absent

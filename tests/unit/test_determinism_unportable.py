@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from golden_samples import header, trace
 
 from goldtrace.compare import compare_traces
 from goldtrace.determinism.unportable import UNPORTABLE, unportable_among, warning
 from goldtrace.errors import GoldenError
 from goldtrace.model.header_codec import decode_header, encode_header
+from goldtrace.recording.recorder import GoldenRun
+from goldtrace.recording.tape import Tape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_each_operator_has_a_reason_and_stands_once() -> None:
@@ -44,6 +52,29 @@ def test_a_header_keeps_the_names_and_a_run_without_any_has_no_such_key() -> Non
 def test_a_header_whose_names_are_no_list_is_damaged() -> None:
     with pytest.raises(GoldenError, match="unportable"):
         decode_header({**encode_header(header()), "unportable": "atan"}, where="header.json")
+
+
+@pytest.mark.parametrize(("function", "named"), [(torch.atan, ("atan",)), (torch.tanh, ())])
+def test_the_tape_of_a_run_names_them_in_its_header(
+    function: Callable[[torch.Tensor], torch.Tensor], named: tuple[str, ...], tmp_path: Path
+) -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    model = torch.nn.ParameterList([weight])
+    run = GoldenRun(
+        name="tiny",
+        seed=0,
+        device="cpu",
+        config={},
+        header=lambda data: header(data=data),
+        tape=Tape((0,), root=tmp_path),
+    )
+
+    run.watch(model=model, optimizer=torch.optim.SGD([weight], lr=0.1))
+    loss = function(weight).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    run.step(loss=loss)
+
+    assert run.finish().header.unportable == named
 
 
 def test_a_comparison_names_them() -> None:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from goldtrace.determinism.profiles import numpy_avx512_groups
+from goldtrace.determinism.numpy_groups import numpy_avx512_groups
 from goldtrace.errors import RunnerDiedError
 from goldtrace.launch import child_environment, describe_status, launch, numpy_of
 from goldtrace.model.machine import processor

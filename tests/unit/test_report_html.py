@@ -43,6 +43,7 @@ BISECTION = {
             "moved_along": [{"what": HOSTILE, "golden": None, "now": HOSTILE}],
             "together_with": [{"what": HOSTILE, "golden": HOSTILE, "now": None}],
             "confirmed": False,
+            "diagnosis": to_document([hostile()])["runs"][0]["diagnosis"],
         }
     ],
     "causes": [[{"what": HOSTILE, "golden": HOSTILE, "now": HOSTILE}]],

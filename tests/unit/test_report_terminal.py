@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from report_samples import drift, result, rounding
 
+from goldtrace.cli.check import show
 from goldtrace.errors import GoldenError, RunError
 from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
 from goldtrace.report.terminal import (
@@ -343,3 +345,16 @@ def test_printable_text_of_any_script_is_kept() -> None:
 )
 def test_distances_read_well(golden: str, current: str, ulp: float, words: str) -> None:
     assert distance(golden, current, ulp) == words
+
+
+def test_quiet_is_a_line_for_each_failure_and_verbose_every_difference(capsys) -> None:
+    results = [drift(), rounding(), result()]
+    show(results, quiet=True, verbose=False)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("tiny [cpu]: drift")
+    show(results, quiet=False, verbose=False)
+    usual = capsys.readouterr().out
+    assert "3 runs: 1 passed, 1 passed with rounding, 1 failed" in usual
+    assert "\nstep 11" not in usual
+    show(results, quiet=False, verbose=True)
+    assert "\nstep 11" in capsys.readouterr().out

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
     from goldtrace.model.trace import Trace
 
-SLEEPER = """#!/bin/sh
+SLEEPER = f"""#!/bin/sh
+case "$*" in *goldtrace.recording*) ;; *) exec {sys.executable} "$@" ;; esac
 echo started >> started
-exec sleep 120
+exec sleep 900
 """
 
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Path:
-    """An interpreter that never trains anything."""
+    """An interpreter that answers what it is asked, but never comes to an end of a training."""
     script = tmp_path / "python"
     script.write_text(SLEEPER, encoding="ascii")
     script.chmod(0o755)
@@ -56,7 +57,7 @@ def test_an_interrupt_ends_the_runs_that_are_under_way_and_starts_no_other(
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 600
     assert started(tmp_path) == 2
     assert [isinstance(f.exception(), RunnerDiedError) for f in futures[:2]] == [True, True]
     assert all(future.cancelled() for future in futures[2:])
@@ -67,4 +68,4 @@ def test_a_child_that_starts_after_the_end_is_ended_at_once() -> None:
     children.end()
     with subprocess.Popen([sys.executable, "-c", "input()"], start_new_session=True) as child:
         children.add(child)
-        assert child.wait(timeout=60) == -9
+        assert child.wait(timeout=600) == -9

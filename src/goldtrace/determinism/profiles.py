@@ -8,6 +8,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldtrace.determinism.numpy_groups import numpy_avx512_groups
 from goldtrace.errors import SpecError
 from goldtrace.model.machine import processor, thread_count
 
@@ -104,17 +105,22 @@ _TORCH = (
     ),
 )
 
+_FILL_REASON = (
+    "filled, memory that is read before it is written holds NaN; "
+    "filling costs a CPU a twentieth of a step"
+)
+
 _FILLED = _torch(
     "torch.utils.deterministic.fill_uninitialized_memory",
     "True",
-    "reading memory before it is written gives NaN instead of whatever lay there",
+    _FILL_REASON,
     "torch",
 )
 
 _NOT_FILLED = _torch(
     "torch.utils.deterministic.fill_uninitialized_memory",
     "False",
-    "filling every result before an operator writes it costs a twentieth of a ResNet's step",
+    _FILL_REASON,
     "torch",
 )
 
@@ -294,51 +300,6 @@ _CUDA_WARNING_ONLY = tuple(
     )
     for backend in ("flash", "mem_efficient")
 )
-
-# What numpy calls the AVX-512 groups that it dispatches to, by the first release that does, and the
-# CPU flags behind each. numpy warns on a name that it does not know, and older ones on a name that
-# the CPU lacks.
-_AVX512 = ("avx512f", "avx512cd")
-_SKX = (*_AVX512, "avx512bw", "avx512dq", "avx512vl")
-_CNL = (*_SKX, "avx512ifma", "avx512vbmi")
-_ICL = (*_CNL, "avx512_vnni", "avx512_vbmi2", "avx512_bitalg", "avx512_vpopcntdq")
-_SPR = (*_ICL, "avx512_fp16")
-_NUMPY_GROUPS: tuple[tuple[tuple[int, int], dict[str, tuple[str, ...]]], ...] = (
-    ((2, 4), {"X86_V4": _SKX, "AVX512_ICL": _ICL, "AVX512_SPR": (*_SPR, "avx512_bf16")}),
-    (
-        (2, 3),
-        {
-            "AVX512F": _AVX512[:1],
-            "AVX512CD": _AVX512,
-            "AVX512_SKX": _SKX,
-            "AVX512_CLX": (*_SKX, "avx512_vnni"),
-            "AVX512_CNL": _CNL,
-            "AVX512_ICL": _ICL,
-            "AVX512_SPR": _SPR,
-        },
-    ),
-    (
-        (1, 20),
-        {
-            "AVX512F": _AVX512[:1],
-            "AVX512CD": _AVX512,
-            "AVX512_SKX": _SKX,
-            "AVX512_CLX": (*_SKX, "avx512_vnni"),
-            "AVX512_CNL": _CNL,
-            "AVX512_ICL": _ICL,
-        },
-    ),
-)
-
-
-def numpy_avx512_groups(version: str, cpu: Processor) -> tuple[str, ...]:
-    """The names by which numpy of this version disables what this CPU has of AVX-512."""
-    release = tuple(int(part) for part in version.split(".")[:2])
-    for first, groups in _NUMPY_GROUPS:
-        if release >= first:
-            have = cpu.flags or frozenset()
-            return tuple(name for name, flags in groups.items() if have.issuperset(flags))
-    return ()
 
 
 def _numpy(version: str | None, cpu: Processor) -> tuple[Pin, ...]:

@@ -201,7 +201,10 @@ def _words(
         return f"about {_short(typical)} ulp of a typical element"
     if kept == count:
         return f"at most {_short(most)} ulp, median {_short(median)}"
-    return f"typically {_short(typical)} ulp, up to {_short(most)} in {kept} of {count:,} elements"
+    looked_at = f"{kept} of {count:,} elements"
+    if not typical:
+        return f"up to {_short(most)} ulp in {looked_at}"
+    return f"typically {_short(typical)} ulp, up to {_short(most)} in {looked_at}"
 
 
 def _short(number: float) -> str:

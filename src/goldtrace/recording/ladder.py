@@ -257,7 +257,7 @@ def _fetched_norms(tensors: Iterable[torch.Tensor]) -> Callable[[], torch.Tensor
 
 def _norms(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     """The norm of each tensor as float64."""
-    if tensors[0].is_cuda and {tensor.dtype for tensor in tensors} == {torch.float32}:
+    if tensors[0].is_cuda and {t.dtype for t in tensors} in ({torch.float32}, {torch.float64}):
         # Two launches for all of them, instead of one each.
         return [*torch.stack(torch._foreach_norm(tensors)).double()]  # noqa: SLF001 - as in clip_grad_norm_
     half = (torch.float16, torch.bfloat16)

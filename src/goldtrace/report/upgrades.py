@@ -122,7 +122,9 @@ def probe_rows(bisection: Bisection, *, width: int) -> Iterator[str]:
 def headline(point: ChangePoint) -> str:
     """A change point in one line."""
     between = f", or one of {', '.join(point.skipped)} (skipped)" if point.skipped else ""
-    return plain(f"{point.package} {point.good} → {point.bad}{between}: {point.kind}")
+    culprits = point.diagnosis.culprits if point.diagnosis is not None else ()
+    classes = dict.fromkeys([point.kind or "", *(culprit.cause.value for culprit in culprits)])
+    return plain(f"{point.package} {point.good} → {point.bad}{between}: {', '.join(classes)}")
 
 
 def summary(bisection: Bisection) -> str:

@@ -130,9 +130,10 @@ def _parameter(function: ast.FunctionDef, path: Path) -> str:
 
 
 def _settings(function: ast.FunctionDef, parameter: str) -> Iterator[tuple[str, Any]]:
-    """``run.config["name"]`` and ``run.config.get("name", default)``."""
+    """``run.config["name"]`` and ``run.config.get("name", default)``, in order."""
     config = f"{parameter}.config"
-    for node in ast.walk(function):
+    nodes = [node for node in ast.walk(function) if isinstance(node, ast.Subscript | ast.Call)]
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == config:
             key, default = node.slice, None
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == f"{config}.get" and node.args:
