@@ -27,14 +27,14 @@ def train(run):
 """
 
 OTHER_TORCH = """
-import importlib.util, sys
+import sys
+from importlib.machinery import PathFinder
 
 class AfterTorch:
     def find_spec(self, name, path=None, target=None):
         if name != "torch":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        spec = PathFinder.find_spec(name, path)
         execute = spec.loader.exec_module
 
         def exec_module(module):

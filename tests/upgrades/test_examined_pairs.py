@@ -43,7 +43,6 @@ class AfterTorch(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name != "torch":
             return None
-        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path)
         execute = spec.loader.exec_module
 

@@ -195,7 +195,9 @@ def test_what_only_an_old_package_needs_does_not_stand_in_the_way_of_the_new_one
     other_library = "import sys; sys.modules['library_new'] = None\n"
     index.add("engine", "1.0", "VALUE = 1.0\n", requires=["library-old==1.0"])
     index.add("engine", "2.0", "import library_new\nVALUE = 2.0\n", requires=["library-new==1.0"])
-    index.add("library_old", "1.0", "", starts=other_library)
+    index.add("engine", "1.5", "VALUE = 2.0\n", requires=["library-old==1.1"])
+    for version in ("1.0", "1.1"):
+        index.add("library_old", version, "", starts=other_library)
     index.add("library_new", "1.0", "")
     for version in ("1.0", "2.0"):
         for other in ("alpha", "beta", "gamma"):
@@ -210,7 +212,7 @@ def test_what_only_an_old_package_needs_does_not_stand_in_the_way_of_the_new_one
     assert [change.what for change in cause] == ["engine"]
     assert Standing.SKIPPED not in standings(bisection).values()
     (point,) = bisection.change_points
-    assert (point.package, point.good, point.bad) == ("engine", "1.0", "2.0")
+    assert (point.package, point.good, point.bad, point.skipped) == ("engine", "1.0", "1.5", ())
 
 
 def test_the_plan_tells_candidates_and_probes_without_any(index, today, means, run):

@@ -70,15 +70,16 @@ class Ends:
         pins = [f"{package}=={version}" for package, version in fixed.items()]
         kept = [f"{c.package}=={c.old}" for c in free if c.old is not None]
         # What a moved package brings along that the old end lacks: not newer than the new end.
-        bounds = (
-            *(f"{c.package}<={c.new}" for c in free if c.old is None),
-            *(f"{c.package}=={c.old}" for c in followers),
+        bounds = tuple(f"{c.package}<={c.new}" for c in free if c.old is None)
+        brought = tuple(f"{c.package}=={c.old}" for c in followers)
+        strict = Wish(
+            requirements=(*sorted((*pins, *kept)), *self.besides), constraints=(*bounds, *brought)
         )
-        strict = Wish(requirements=(*sorted((*pins, *kept)), *self.besides), constraints=bounds)
+        # A release in between brings releases of its own along.
         loose = Wish(
             requirements=(*sorted(pins), *(c.package for c in free if c.old), *self.besides),
             constraints=(*bounds, *filter(None, map(_between, free))),
-            preferred=tuple(kept),
+            preferred=(*kept, *brought),
         )
         return replace(strict, otherwise=loose)
 
