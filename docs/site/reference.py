@@ -18,7 +18,7 @@ from _pytest.config.argparsing import Parser
 
 from goldtrace import pytest_plugin
 from goldtrace.cli import command_line
-from goldtrace.determinism import profiles
+from goldtrace.determinism import numpy_groups, profiles
 from goldtrace.model.machine import Processor
 from goldtrace.model.spec import RunSpec
 from goldtrace.store.spec_reader import KEYS
@@ -107,7 +107,7 @@ def pins() -> str:
     cpu = Processor(
         architecture="x86_64",
         vendor="GenuineIntel",
-        flags=frozenset(profiles._ICL),  # noqa: SLF001
+        flags=frozenset(numpy_groups._ICL),  # noqa: SLF001
     )
     counted, profiles.thread_count = profiles.thread_count, lambda: "all"
     try:

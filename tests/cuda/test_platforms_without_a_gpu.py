@@ -95,5 +95,6 @@ def test_the_nearest_golden_is_of_a_gpu_and_calibrated(store, plain):
     assert result.verdict is Verdict.IDENTICAL
     assert result.comparison is not None
     assert result.comparison.notes[0] == (
-        "there is no golden for cuda-sm90: held against cuda-sm100, the nearest that is calibrated"
+        "there is no golden for cuda-sm90: held against cuda-sm100, the only calibrated one for "
+        "cuda (0 differences of packages, settings and machine)"
     )
