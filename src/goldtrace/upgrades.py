@@ -30,7 +30,7 @@ from goldtrace.packages.locks import difference
 from goldtrace.packages.own_wheel import own_requirements
 from goldtrace.packages.today import todays_environment
 from goldtrace.packages.uv import Uv, Wish, find_uv
-from goldtrace.packages.workspace import Workspace, size_of
+from goldtrace.packages.workspace import Workspace, size_of, tag_as_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -244,6 +244,7 @@ class _Benches:
 
     def journal(self, question: dict[str, Any]) -> Any:
         """The journal of a question about this target, from today's environment."""
+        tag_as_cache(self.means.directory)
         whole = {
             **question,
             "target": self.target.question(),

@@ -85,9 +85,6 @@ def test_a_failing_step_without_a_tape_is_trained_again_with_one(project, goldtr
     assert "aten::erfc" not in out
 
 
-@pytest.mark.skip(
-    reason="its changed torch is not in force since imports are watched (importing.py)"
-)
 def test_another_interpreter_is_held_against_this_one_and_the_culprit_called_in_both(
     project, goldtrace, write
 ):

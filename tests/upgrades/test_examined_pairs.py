@@ -35,6 +35,7 @@ def train(run):
 """
 
 CHANGED = """
+import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 
@@ -78,9 +79,6 @@ def releases(index, today):
     today("engine==1.1")
 
 
-@pytest.mark.skip(
-    reason="its changed torch is not in force since imports are watched (importing.py)"
-)
 def test_a_change_point_has_its_operator_and_a_reproducer_that_was_tried(run, releases, tmp_path):
     means = Means(directory=tmp_path / "workspace", ahead=False, keep=0)
     bisection = bisect_package(run, "engine", means, first="1.0", last="1.1")

@@ -10,6 +10,7 @@ import pytest
 from goldtrace.bisect.target import BUILT_IN, Target
 from goldtrace.errors import RunError, RunnerDiedError
 from goldtrace.model.spec import RunSpec
+from goldtrace.packages.workspace import tag_as_cache
 
 TESTS = """
 import torch
@@ -79,3 +80,17 @@ def test_the_question_follows_the_code_and_the_spec(tmp_path):
     asked = built_in.question()
     (tmp_path / "training.py").write_text("x = 3\n")
     assert built_in.question() == asked
+
+
+def test_environments_and_caches_within_the_project_are_no_part_of_the_question(project):
+    target = Target(run=RunSpec(name="tiny", entry="training:train"), device="cpu", root=project)
+    before = target.question()
+    tag_as_cache(project / "workspace")
+    (project / "venv").mkdir()
+    (project / "venv" / "pyvenv.cfg").touch()
+    for folder in ("workspace", "venv", ".hidden"):
+        (project / folder / "deep").mkdir(parents=True)
+        (project / folder / "deep" / "module.py").touch()
+    assert target.question() == before
+    (project / "another.py").touch()
+    assert target.question() != before

@@ -18,9 +18,12 @@ from goldtrace.launch import describe_status, launch
 from goldtrace.model.machine import processor
 from goldtrace.model.spec import RunSpec
 from goldtrace.packages.own_wheel import training_digest
+from goldtrace.packages.workspace import CACHE_TAG
 from goldtrace.store.golden import GoldenStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from goldtrace.model.trace import Trace
 
 _OWN_RUNS = "goldtrace.reference."
@@ -88,10 +91,20 @@ class Target:
         if state is not None:
             return f"{state.commit} {state.diff}"
         total = hashlib.sha256()
-        for path in sorted(self.root.rglob("*.py")):
+        for path in sorted(_sources(self.root)):
             total.update(f"{path.relative_to(self.root)} {path.stat().st_size}\n".encode())
             total.update(path.read_bytes())
         return total.hexdigest()
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    """The Python files of a project, without its environments, caches and hidden folders."""
+    for folder, folders, files in os.walk(root):
+        if {"pyvenv.cfg", CACHE_TAG} & set(files):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in files if name.endswith(".py"))
 
 
 def question_digest(question: dict[str, Any]) -> str:

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 _READY = ".goldtrace-ready"
 """Written last: an environment without it was cut short and is built again."""
 
+CACHE_TAG = "CACHEDIR.TAG"
+"""In a folder that others can make anew (https://bford.info/cachedir/)."""
+
 _NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
+
+
+def tag_as_cache(directory: Path) -> None:
+    """Make a folder that git, backups and whoever looks for a project's code pass over."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / CACHE_TAG).write_text("Signature: 8a477f597d28d172789f06886806bc55\n", "ascii")
+    (directory / ".gitignore").write_text("*\n", "ascii")
 
 
 class Workspace:
