@@ -197,8 +197,8 @@ def processes(arguments: argparse.Namespace) -> dict[str, Any]:
 @part
 def compiled(arguments: argparse.Namespace) -> dict[str, Any]:
     """The transformer, eager against compiled."""
-    from goldtrace.pairing import compare_compiled
     from goldtrace.store.declared import load_run
+    from goldtrace.workflow.pairing import compare_compiled
 
     spec = load_run(ROOT / "golden/transformer/run.toml")
     result = compare_compiled(spec, arguments.device, root=ROOT, calibrated=not arguments.quick)

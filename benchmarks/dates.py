@@ -21,7 +21,7 @@ from goldtrace.packages.locks import difference, read_requirements
 from goldtrace.report.upgrades import render_bisection
 from goldtrace.report.upstream import render_bisection_markdown
 from goldtrace.store.declared import load_run
-from goldtrace.upgrades import Means, bisect_pins, pins_at
+from goldtrace.workflow.upgrading import Means, bisect_pins, pins_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

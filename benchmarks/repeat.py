@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import check, select
+from goldtrace.workflow.checking import check, select
 
 GOLDEN = Path("golden")
 

@@ -12,7 +12,7 @@ from goldtrace.launch import launch
 from goldtrace.model.execution import Execution
 from goldtrace.model.spec import RunSpec
 from goldtrace.model.verdict import Rung, Verdict
-from goldtrace.pairing import compare_compiled
+from goldtrace.workflow.pairing import compare_compiled
 
 needs_a_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU"

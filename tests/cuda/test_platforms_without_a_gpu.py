@@ -16,7 +16,7 @@ from goldtrace.model.verdict import Verdict
 from goldtrace.report.terminal import render_failure
 from goldtrace.store.golden import Certificate, GoldenStore
 from goldtrace.store.ledger import LedgerEntry
-from goldtrace.workflow import judge
+from goldtrace.workflow.checking import judge
 
 if TYPE_CHECKING:
     from pathlib import Path

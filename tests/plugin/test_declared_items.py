@@ -13,8 +13,8 @@ pytest_plugins = ["pytester"]
 
 # The declared runs of these tests don't train: their config says what the losses are.
 LAUNCH = """
-import goldtrace.proposing, goldtrace.session.declared
-goldtrace.session.declared.launch = goldtrace.proposing.launch = fake_recording.launch
+import goldtrace.workflow.proposing, goldtrace.session.declared
+goldtrace.session.declared.launch = goldtrace.workflow.proposing.launch = fake_recording.launch
 """
 
 RUN = """\
@@ -154,7 +154,7 @@ def test_an_interrupt_while_a_candidate_is_made_ends_the_session_after_the_verdi
 ) -> None:
     interrupt = """
 def interrupted(*_, **__): raise KeyboardInterrupt
-goldtrace.proposing.launch = interrupted
+goldtrace.workflow.proposing.launch = interrupted
 """
     project.without_torch(LAUNCH + interrupt)
     declare(project, "one")

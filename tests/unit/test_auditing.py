@@ -10,11 +10,11 @@ import candidate_samples as candidates
 import golden_samples as samples
 import pytest
 
-from goldtrace.auditing import audit, remove
 from goldtrace.cli import main
 from goldtrace.errors import StoreError, UsageError
 from goldtrace.model import sealed
 from goldtrace.store.golden import GoldenStore
+from goldtrace.workflow.auditing import audit, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable

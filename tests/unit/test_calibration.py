@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from small_training import calibration, compare, golden, train, with_step, without_rates
 
-from goldtrace.calibrating import advice, can_calibrate, seconds_left
 from goldtrace.compare.calibration import equivalent_noise
 from goldtrace.compare.distances import Distance
 from goldtrace.compare.measure import measure
@@ -22,6 +21,7 @@ from goldtrace.model.noise import Noise
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.tolerance import Tolerance
 from goldtrace.model.verdict import Rung, Verdict
+from goldtrace.workflow.calibrating import advice, can_calibrate, seconds_left
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import golden_samples as samples
 import pytest
 
-from goldtrace.certifying import certify, certify_and_store, sign
 from goldtrace.errors import NotRepeatableError
 from goldtrace.store.golden import GoldenStore, PlanAction
+from goldtrace.workflow.certifying import certify, certify_and_store, sign
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from goldtrace.model.verdict import Verdict
 from goldtrace.store.certificate import Certificate
 from goldtrace.store.golden import GoldenStore
 from goldtrace.store.ledger import LedgerEntry
-from goldtrace.workflow import judge
+from goldtrace.workflow.checking import judge
 
 SPEC = RunSpec(name="tiny", entry="package:train")
 

@@ -13,7 +13,6 @@ from small_training import HEADER
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from goldtrace.calibrating import can_calibrate
 from goldtrace.compare import compare_traces
 from goldtrace.compare.measure import measure
 from goldtrace.compare.thresholds import NOISES
@@ -22,6 +21,7 @@ from goldtrace.model.calibration_codec import decode_calibration, encode_calibra
 from goldtrace.model.noise import Noise
 from goldtrace.model.verdict import Verdict
 from goldtrace.recording.recorder import GoldenRun
+from goldtrace.workflow.calibrating import can_calibrate
 
 if TYPE_CHECKING:
     from goldtrace.model.calibration import Calibration

@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_packages import Index
 
-from goldtrace import upgrades
 from goldtrace.packages.today import Today
 from goldtrace.packages.uv import find_uv
+from goldtrace.workflow import upgrading
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def today(monkeypatch: pytest.MonkeyPatch):
     def say(*pins: str) -> None:
         names = tuple(pin.partition("==")[0] for pin in pins)
         now = Today(requirements=names, pins=pins, editable=())
-        monkeypatch.setattr(upgrades, "todays_environment", lambda: now)
+        monkeypatch.setattr(upgrading, "todays_environment", lambda: now)
 
-    monkeypatch.setattr(upgrades, "own_requirements", lambda: ())
+    monkeypatch.setattr(upgrading, "own_requirements", lambda: ())
     return say

@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 from fake_packages import PrintedRun
 
-from goldtrace import upgrades
 from goldtrace.bisect import journal
 from goldtrace.bisect.probe import TraceCache
 from goldtrace.errors import GoldtraceError
 from goldtrace.packages.today import Today
 from goldtrace.report.upgrades import bisection_document
+from goldtrace.workflow import upgrading
 
 append = journal._append
 store = TraceCache.store
@@ -74,11 +74,11 @@ def main() -> int:
         TraceCache.store = traces_full
     names = tuple(pin.partition("==")[0] for pin in pins)
     today = Today(requirements=names, pins=tuple(pins), editable=())
-    upgrades.todays_environment = lambda: today
+    upgrading.todays_environment = lambda: today
     run = NotedRun(root=Path(directory), modules=names)
-    means = upgrades.Means(directory=Path(directory, "workspace"), ahead=False)
+    means = upgrading.Means(directory=Path(directory, "workspace"), ahead=False)
     try:
-        found = upgrades.bisect_package(
+        found = upgrading.bisect_package(
             run, "engine", means, first="1.0", last="1.8", everything=True
         )
     except GoldtraceError as error:

@@ -13,7 +13,7 @@ from fake_packages import PrintedRun
 
 from goldtrace.cli.bisect import cluster
 from goldtrace.errors import UsageError
-from goldtrace.upgrades import Means, bisect_package
+from goldtrace.workflow.upgrading import Means, bisect_package
 
 HERE = Path(__file__).parent
 

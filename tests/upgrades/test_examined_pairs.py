@@ -16,7 +16,7 @@ from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunSpec
 from goldtrace.report.upgrades import bisection_document, render_bisection
 from goldtrace.report.upstream import render_bisection_markdown
-from goldtrace.upgrades import Means, bisect_package
+from goldtrace.workflow.upgrading import Means, bisect_package
 
 TRAINING = """
 import torch

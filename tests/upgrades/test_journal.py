@@ -7,7 +7,6 @@ import os
 import pytest
 from golden_samples import trace
 
-from goldtrace import upgrades
 from goldtrace.bisect import bench as benches
 from goldtrace.bisect import journal as journals
 from goldtrace.bisect.journal import open_journal
@@ -15,7 +14,8 @@ from goldtrace.bisect.probe import Outcome
 from goldtrace.errors import StoreError, UsageError
 from goldtrace.model.upgrade import Standing
 from goldtrace.packages.today import Today
-from goldtrace.upgrades import Means, bisect_package
+from goldtrace.workflow import upgrading
+from goldtrace.workflow.upgrading import Means, bisect_package
 
 HISTORY = [1.0, 1.0, None, 1.0, 1.0, 2.0, None, 2.0, 2.0, 3.0, 3.0, 3.0]
 VERSIONS = [f"1.{minor}" for minor in range(len(HISTORY))]
@@ -55,9 +55,9 @@ def world(monkeypatch, tmp_path):
         return Outcome(standing=Standing.TRAINED, pins=pins, trace=version, seconds=1.0), made
 
     monkeypatch.setattr(benches, "run_job", run_job)
-    monkeypatch.setattr(upgrades, "releases", lambda *_, **__: tuple(VERSIONS))
+    monkeypatch.setattr(upgrading, "releases", lambda *_, **__: tuple(VERSIONS))
     monkeypatch.setattr(
-        upgrades, "todays_environment", lambda: Today(requirements=(), pins=(), editable=())
+        upgrading, "todays_environment", lambda: Today(requirements=(), pins=(), editable=())
     )
     return trained
 

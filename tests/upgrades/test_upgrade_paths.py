@@ -8,7 +8,13 @@ from fake_packages import PrintedRun
 from goldtrace.errors import UsageError
 from goldtrace.model.upgrade import Severity, Standing
 from goldtrace.packages.candidates import releases
-from goldtrace.upgrades import Means, bisect_package, bisect_pins, plan_package, try_packages
+from goldtrace.workflow.upgrading import (
+    Means,
+    bisect_package,
+    bisect_pins,
+    plan_package,
+    try_packages,
+)
 
 
 @pytest.fixture

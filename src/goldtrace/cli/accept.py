@@ -11,7 +11,7 @@ from goldtrace.errors import ExitCode
 if TYPE_CHECKING:
     import argparse
 
-    from goldtrace.accepting import Acceptance
+    from goldtrace.workflow.accepting import Acceptance
 
 
 def add_to(commands: Any) -> None:
@@ -43,8 +43,8 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Verify everything, show everything, then write."""
-    from goldtrace.accepting import accept, plan_acceptance
     from goldtrace.store.golden import GoldenStore, PlanAction
+    from goldtrace.workflow.accepting import accept, plan_acceptance
 
     options.require_writing_goldens(arguments, "accept")
     store = GoldenStore(arguments.golden_dir)
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _screen(acceptance: Acceptance) -> str:
     """What a reviewer reads of one candidate."""
-    from goldtrace.certifying import describe_calibration, describe_recorded
+    from goldtrace.workflow.certifying import describe_calibration, describe_recorded
 
     recorded, manifest = acceptance.recorded, acceptance.manifest
     lines = [describe_recorded(recorded, dry_run=True), f"  {describe_calibration(recorded)}"]

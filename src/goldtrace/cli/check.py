@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.report.document import to_document
     from goldtrace.report.folder import write_report
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow import check, select
+    from goldtrace.workflow.checking import check, select
 
     if arguments.nearest and arguments.strict:
         raise UsageError("--strict allows no other platform's golden", found="--nearest")
@@ -144,14 +144,14 @@ def _with_candidates(
 ) -> list[RunResult]:
     """Propose a golden for each run that failed, and say so; the results name what was stored."""
     from goldtrace.model.codec import decode_trace, read_files
-    from goldtrace.proposing import (
+    from goldtrace.report.document import to_document
+    from goldtrace.workflow.checking import trace_folder
+    from goldtrace.workflow.proposing import (
         clear_candidates,
         describe_proposal,
         deserves_candidate,
         propose_declared,
     )
-    from goldtrace.report.document import to_document
-    from goldtrace.workflow import trace_folder
 
     report = arguments.report
     proposals = {}

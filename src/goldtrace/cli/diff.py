@@ -92,8 +92,8 @@ def _stored(golden_folder: Path, current_folder: Path) -> RunResult:
 
 
 def _paired(arguments: argparse.Namespace) -> RunResult:
-    from goldtrace.pairing import compare_compiled
-    from goldtrace.workflow import select
+    from goldtrace.workflow.checking import select
+    from goldtrace.workflow.pairing import compare_compiled
 
     chosen = select(arguments.golden_dir, [arguments.paired], [arguments.device])
     if not chosen:

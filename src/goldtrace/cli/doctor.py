@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _spec(arguments: argparse.Namespace) -> RunSpec:
     """The run to look at, or one that trains nothing."""
     from goldtrace.model.spec import RunSpec
-    from goldtrace.workflow import select
+    from goldtrace.workflow.checking import select
 
     if arguments.name is None:
         profile = arguments.profile or "cpu-portable"

@@ -13,7 +13,7 @@ from goldtrace.errors import ExitCode
 if TYPE_CHECKING:
     import argparse
 
-    from goldtrace.explaining import Explanation
+    from goldtrace.workflow.explaining import Explanation
 
 _WIDTH = 110
 
@@ -48,16 +48,16 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Explain; 0 when nothing differs, 1 when something does."""
-    from goldtrace.explaining import (
+    from goldtrace.report.document import to_document
+    from goldtrace.report.terminal.explanation import by_itself, render_explanation
+    from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow.checking import run_named
+    from goldtrace.workflow.explaining import (
         explain_against,
         explain_failure,
         try_reproducer,
         write_reproducer,
     )
-    from goldtrace.report.document import to_document
-    from goldtrace.report.terminal.explanation import by_itself, render_explanation
-    from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow import run_named
 
     store = GoldenStore(arguments.golden_dir)
     root = options.root_of(arguments.golden_dir)

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if arguments.verify:
         return _verify(store, arguments)
     if arguments.remove is not None:
-        from goldtrace.auditing import remove
+        from goldtrace.workflow.auditing import remove
 
         options.require_writing_goldens(arguments, "ledger --remove")
         root = options.root_of(arguments.golden_dir)
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _verify(store: GoldenStore, arguments: argparse.Namespace) -> ExitCode:
-    from goldtrace.auditing import audit
+    from goldtrace.workflow.auditing import audit
 
     found = audit(store, root=options.root_of(arguments.golden_dir), base=arguments.base)
     for finding in found.findings:

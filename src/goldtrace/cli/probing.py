@@ -14,7 +14,7 @@ from goldtrace.errors import UsageError
 if TYPE_CHECKING:
     from goldtrace.bisect.target import Target
     from goldtrace.model.spec import RunSpec
-    from goldtrace.upgrades import Means
+    from goldtrace.workflow.upgrading import Means
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -59,11 +59,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def means(arguments: argparse.Namespace, **further: Any) -> Means:
     """What the options say about environments."""
-    from goldtrace import upgrades
+    from goldtrace.workflow import upgrading
 
-    return upgrades.Means(
-        directory=(arguments.workspace or upgrades.default_directory()).absolute(),
-        keep=upgrades.DEFAULT_KEEP if arguments.keep is None else arguments.keep,
+    return upgrading.Means(
+        directory=(arguments.workspace or upgrading.default_directory()).absolute(),
+        keep=upgrading.DEFAULT_KEEP if arguments.keep is None else arguments.keep,
         cache=not arguments.no_uv_cache,
         builds=arguments.allow_build,
         prereleases=arguments.pre,
@@ -86,7 +86,7 @@ def targets(names: list[str], arguments: argparse.Namespace) -> list[Target]:
         UsageError: there is no such run.
     """
     from goldtrace.bisect.target import BUILT_IN, Target
-    from goldtrace.workflow import select
+    from goldtrace.workflow.checking import select
 
     golden_dir, device = arguments.golden_dir, arguments.device
     root = options.root_of(golden_dir)

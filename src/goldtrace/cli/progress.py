@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from goldtrace.calibrating import Counted
     from goldtrace.model.spec import RunSpec
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow import Watch
+    from goldtrace.workflow.calibrating import Counted
+    from goldtrace.workflow.checking import Watch
 
 
 _NAME = 40  # columns of a run's name beside its bar

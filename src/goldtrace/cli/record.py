@@ -15,9 +15,9 @@ from goldtrace.errors import (
 if TYPE_CHECKING:
     import argparse
 
-    from goldtrace.certifying import Recorded
     from goldtrace.model.spec import RunSpec
     from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow.certifying import Recorded
 
 
 def add_to(commands: Any) -> None:
@@ -63,11 +63,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     4 when a run was left out because its data or device is absent.
     """
-    from goldtrace.calibrating import advice
-    from goldtrace.certifying import describe_calibration, describe_recorded
     from goldtrace.determinism import unportable
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow import select
+    from goldtrace.workflow.calibrating import advice
+    from goldtrace.workflow.certifying import describe_calibration, describe_recorded
+    from goldtrace.workflow.checking import select
 
     options.require_writing_goldens(arguments, "record")
     store = GoldenStore(arguments.golden_dir)
@@ -113,8 +113,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _record(
     spec: RunSpec, device: str, store: GoldenStore, arguments: argparse.Namespace
 ) -> Recorded:
-    from goldtrace.certifying import calibrate_only, record
     from goldtrace.cli.progress import announce, counting
+    from goldtrace.workflow.certifying import calibrate_only, record
 
     common: dict[str, Any] = {
         "store": store,

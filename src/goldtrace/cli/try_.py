@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.packages.locks import read_lock
     from goldtrace.report.terminal import render_comparison, render_failure, render_table
     from goldtrace.report.upgrades import render_changes, trial_document
-    from goldtrace.upgrades import try_packages
+    from goldtrace.workflow.upgrading import try_packages
 
     golden_dir = arguments.golden_dir
     names = [word for word in arguments.words if probing.is_run(word, golden_dir)]

@@ -10,10 +10,10 @@ from goldtrace.compare.thresholds import NOISES
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import Proposal
-from goldtrace.proposing import propose
 from goldtrace.report.document import proposal_document
 from goldtrace.session.outcome import attach, outcome_of
 from goldtrace.store.golden import GoldenStore
+from goldtrace.workflow.proposing import propose
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goldtrace.calibrating import calibrate
-from goldtrace.certifying import certify_and_store
 from goldtrace.errors import GoldtraceError, PlatformUnsupportedError
 from goldtrace.launch import launch
 from goldtrace.model.codec import write_files
-from goldtrace.proposing import deserves_candidate, propose_declared
 from goldtrace.session.candidates import announce
 from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express
@@ -22,7 +19,10 @@ from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import incomparable, judge, remember
+from goldtrace.workflow.calibrating import calibrate
+from goldtrace.workflow.certifying import certify_and_store
+from goldtrace.workflow.checking import incomparable, judge, remember
+from goldtrace.workflow.proposing import deserves_candidate, propose_declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from goldtrace.session.identity import GOLDEN
 from goldtrace.session.outcome import RESULT, express
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import judge, remember
+from goldtrace.workflow.checking import judge, remember
 
 if TYPE_CHECKING:
     from collections.abc import Generator

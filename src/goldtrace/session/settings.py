@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from goldtrace.workflow import UpdateMode
-from goldtrace.workflow import trace_folder as trace_folder_of
+from goldtrace.workflow.checking import UpdateMode
+from goldtrace.workflow.checking import trace_folder as trace_folder_of
 
 DEVICES = ("cpu", "cuda")
 

@@ -9,10 +9,10 @@ import pytest
 
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.verdict import Proposal, Verdict
-from goldtrace.proposing import clear_candidates, describe_proposal
 from goldtrace.report.document import SCHEMA
 from goldtrace.session.outcome import outcome_of
 from goldtrace.session.settings import settings_of
+from goldtrace.workflow.proposing import clear_candidates, describe_proposal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

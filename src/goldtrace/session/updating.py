@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from goldtrace.certifying import certify_and_store, describe_calibration
 from goldtrace.compare.measure import measure
 from goldtrace.compare.thresholds import NOISES
 from goldtrace.errors import GoldtraceError, NotRepeatableError
@@ -13,7 +12,8 @@ from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import RunResult
 from goldtrace.session.outcome import Outcome, attach
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow import judge
+from goldtrace.workflow.certifying import certify_and_store, describe_calibration
+from goldtrace.workflow.checking import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from goldtrace.certifying import Recorded
     from goldtrace.model.calibration import Calibration
     from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace
     from goldtrace.session.identity import GoldenTest
     from goldtrace.session.settings import Settings
+    from goldtrace.workflow.certifying import Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from goldtrace.calibrating import calibrate, can_calibrate
 from goldtrace.compare import compare_traces
 from goldtrace.environment import changes
 from goldtrace.errors import GoldenError, GoldtraceError, NotRepeatableError
@@ -22,15 +21,16 @@ from goldtrace.model.verdict import Verdict
 from goldtrace.report.terminal import describe_divergence
 from goldtrace.store.golden import Certificate, PlanAction
 from goldtrace.store.ledger import LedgerEntry
+from goldtrace.workflow.calibrating import calibrate, can_calibrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from goldtrace.calibrating import Counted
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.verdict import Change
     from goldtrace.store.golden import GoldenStore, Plan
+    from goldtrace.workflow.calibrating import Counted
 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""

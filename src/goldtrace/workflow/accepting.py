@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldtrace.candidates.reading import read_candidates
-from goldtrace.certifying import Recorded, plan_golden
 from goldtrace.environment import revision
 from goldtrace.errors import CandidateError, UsageError
 from goldtrace.store.declared import RUN_FILE, load_run
 from goldtrace.store.golden import PlanAction
+from goldtrace.workflow.certifying import Recorded, plan_golden
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,23 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.calibrating import calibrate
 from goldtrace.candidates.writing import discard_candidate, store_candidate
-from goldtrace.certifying import certify_and_store
 from goldtrace.errors import GoldtraceError
 from goldtrace.launch import launch
 from goldtrace.model.verdict import Proposal, Verdict
 from goldtrace.store.golden import PlanAction
+from goldtrace.workflow.calibrating import calibrate
+from goldtrace.workflow.certifying import certify_and_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from goldtrace.calibrating import Counted
-    from goldtrace.certifying import Calibrate, Progress
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import RunResult
     from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow.calibrating import Counted
+    from goldtrace.workflow.certifying import Calibrate, Progress
 
 
 _FAILED = (Verdict.DRIFT, Verdict.ROUNDING, Verdict.MISSING, Verdict.INCOMPARABLE)

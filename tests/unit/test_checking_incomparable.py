@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goldtrace import workflow
 from goldtrace.errors import PlatformUnsupportedError
 from goldtrace.model.machine import Processor
 from goldtrace.model.spec import RunSpec
@@ -12,6 +11,7 @@ from goldtrace.model.verdict import Verdict
 from goldtrace.recording import session
 from goldtrace.report.terminal import render_failure
 from goldtrace.store.golden import GoldenStore
+from goldtrace.workflow import checking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_cpu_without_avx2_starts_no_process(
     # Releases of numpy and torch die of an illegal instruction there while they are imported.
     monkeypatch.setattr("subprocess.Popen", None)
 
-    result = workflow.check_declared(SPEC, "cpu", store=GoldenStore(tmp_path), root=tmp_path)
+    result = checking.check_declared(SPEC, "cpu", store=GoldenStore(tmp_path), root=tmp_path)
 
     assert result.verdict is Verdict.INCOMPARABLE
 
@@ -55,9 +55,9 @@ def test_a_machine_that_the_profile_does_not_cover_is_incomparable_and_never_a_p
     def refuse(*_: object, **__: object) -> None:
         raise PlatformUnsupportedError("its CPU has no AVX2", where="mlp on cpu", hint="other")
 
-    monkeypatch.setattr(workflow, "launch", refuse)
+    monkeypatch.setattr(checking, "launch", refuse)
 
-    [result] = workflow.check([(SPEC, "cpu")], store=GoldenStore(tmp_path), root=tmp_path)
+    [result] = checking.check([(SPEC, "cpu")], store=GoldenStore(tmp_path), root=tmp_path)
 
     assert result.verdict is Verdict.INCOMPARABLE
     assert not result.passed

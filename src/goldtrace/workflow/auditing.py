@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldtrace.certifying import sign
 from goldtrace.environment.history import base_commit, files_at
 from goldtrace.errors import GoldtraceError, UsageError
 from goldtrace.model.calibration_codec import CALIBRATION
@@ -21,6 +20,7 @@ from goldtrace.store.golden import FILES
 from goldtrace.store.ledger import LEDGER, decode_ledger
 from goldtrace.store.names import is_name
 from goldtrace.store.removals import REMOVED, Removal, append_removal, decode_removals
+from goldtrace.workflow.certifying import sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from goldtrace.calibrating import calibrate, can_calibrate
 from goldtrace.compare import compare_traces
 from goldtrace.diagnose import diagnose
 from goldtrace.environment import changes
 from goldtrace.launch import launch
 from goldtrace.model.execution import Execution
 from goldtrace.model.verdict import RunResult
+from goldtrace.workflow.calibrating import calibrate, can_calibrate
 
 if TYPE_CHECKING:
     from pathlib import Path
