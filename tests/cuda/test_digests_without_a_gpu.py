@@ -23,6 +23,7 @@ from goldtrace.recording.on_device import can_hash, to_host
 from goldtrace.recording.on_device.layout import SHORT, lay_out
 
 HERE = Path(__file__).parent
+OLD_INTERPRETER = "ignore:Conversion of an array with ndim:DeprecationWarning"  # of Triton 3.0
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="this build of torch brings no Triton"
 )
@@ -30,7 +31,7 @@ needs_triton = pytest.mark.skipif(
 
 def python(script: str, *arguments: str, **environment: str) -> str:
     child = subprocess.run(
-        [sys.executable, "-W", "error", HERE / script, *arguments],
+        [sys.executable, "-W", "error", "-W", OLD_INTERPRETER, HERE / script, *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

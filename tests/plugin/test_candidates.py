@@ -138,6 +138,7 @@ def test_an_interrupt_while_a_candidate_is_made_keeps_the_verdict(session: Proje
         "tests/test_session.py",
         """
 import os, pathlib, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 def test_moved(golden_run):
     golden_run.step(loss=7.0)
     if pathlib.Path("ran").exists():
