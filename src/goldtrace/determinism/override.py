@@ -79,4 +79,8 @@ def array_of(tensor: Any) -> Any:
     """
     import numpy as np
 
-    return np.asarray(_Memory(tensor))
+    memory = _Memory(tensor)
+    if tensor.numel() == 0:
+        # Older numpy takes no address of nothing.
+        return np.empty(tensor.shape, memory.__array_interface__["typestr"])
+    return np.asarray(memory)
