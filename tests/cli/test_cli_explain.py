@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
+
+import goldtrace as goldtrace_package
 
 STEPS = """
 import torch
@@ -95,13 +98,15 @@ def test_another_interpreter_is_held_against_this_one_and_the_culprit_called_in_
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = other / "lib" / version / "site-packages"
     (packages / "changed.py").write_text(OTHER_TORCH)
-    (packages / "changed.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport changed\n")
+    # The folder of an editable goldtrace is no part of the other's path by itself.
+    here = f"{sysconfig.get_path('purelib')}\n{Path(goldtrace_package.__file__).parents[1]}\n"
+    (packages / "changed.pth").write_text(f"{here}import changed\n")
 
-    status, out, _ = goldtrace(
+    status, out, error = goldtrace(
         *("explain", "tiny", "--against", other / "bin" / "python"),
         *("--reproducer", project.root / "culprit"),
     )
-    assert status == 1
+    assert status == 1, error
     told = " ".join(out.split())
     assert "First difference in step 0: forward" in told
     assert "aten::sinh gave other bits from identical inputs" in told
