@@ -47,3 +47,16 @@ def test_what_no_statistic_shows_is_said_to_be_less_than_they_show():
     now = dataclasses.replace(golden, digest="0" * 16, sample="1" * 16)
     what = measure([golden], [now], op="aten::mul", inputs=[golden]).what
     assert what == "by less than sums and sketch of its elements show"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_the_smallest_and_the_largest_numbers_of_a_format_have_distances(dtype):
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
+    subnormal = torch.tensor([2, 1, 0], dtype=bits).view(dtype)
+    assert told(subnormal, subnormal.flip(0)).most == 2
+    zero = torch.tensor([0.0, -0.0], dtype=dtype)
+    assert told(zero, zero.flip(0)).most == 0
+    largest = torch.full((40,), torch.finfo(dtype).max, dtype=dtype)
+    for other in (-largest, torch.zeros_like(largest)):
+        assert told(largest, other).cause is Cause.BEHAVIOUR
+        assert told(other, largest).cause is Cause.BEHAVIOUR

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 """Significand bits of a format, the implicit one included."""
 
+_SMALLEST = {"float64": -1074, "float32": -149, "float16": -24, "bfloat16": -133}
+"""Exponent of a format's smallest subnormal number: no unit in the last place is smaller."""
+
 _PARTS = {"complex64": "float32", "complex128": "float64"}
 
 _FORMATS = {"float64": ">d", "float32": ">f", "float16": ">e"}
@@ -127,7 +130,7 @@ def _measure_complex(golden: Value, now: Value, *, op: str, summands: float) -> 
         share = "no part of the sampled elements differs, others do"
         return Distance(cause=Cause.ROUNDING, what=share)
     scale = sum(abs(a) for a, _ in parts) / max(1, len(parts))
-    distance = math.sqrt(sum((a - b) ** 2 for a, b in parts) / max(1, len(parts)))
+    distance = math.hypot(*(a - b for a, b in parts)) / math.sqrt(max(1, len(parts)))
     if not distance or not scale or not math.isfinite(distance):
         return Distance(cause=Cause.BEHAVIOUR, what=f"other {golden.dtype} values")
     digits = _DIGITS[dtype]
@@ -155,13 +158,12 @@ def _relative(golden: Value, now: Value, left: Statistics, right: Statistics) ->
 
     The sketch alone is off by a factor of two now and then; sums never tell too much.
     """
-    squares = sum((a - b) ** 2 for a, b in zip(left.sketch, right.sketch, strict=True))
-    distance = math.sqrt(squares / left.count)
+    distance = math.dist(left.sketch, right.sketch) / math.sqrt(left.count)
     distance = max(distance, abs(left.total - right.total) / left.count)
     pairs = zip(golden.elements, now.elements, strict=True)
-    exact = [abs(_number(a, golden.dtype) - _number(b, golden.dtype)) for a, b in pairs]
+    exact = [_number(a, golden.dtype) - _number(b, golden.dtype) for a, b in pairs]
     if left.count <= len(exact):
-        distance = math.sqrt(sum(d * d for d in exact) / len(exact))
+        distance = math.hypot(*exact) / math.sqrt(len(exact))
     scale = max(left.absolute, right.absolute) / left.count
     return distance / scale if scale else 0.0 if distance == 0 else math.inf
 
@@ -170,9 +172,9 @@ def _in_ulp(golden: Value, now: Value, digits: int) -> tuple[float | None, float
     distances = []
     for a, b in zip(golden.elements, now.elements, strict=True):
         left, right = _number(a, golden.dtype), _number(b, golden.dtype)
-        size = max(abs(left), abs(right))
-        exponent = math.frexp(size)[1] if size else -1000
-        distances.append(abs(left - right) / math.ldexp(1.0, exponent - digits))
+        exponent = math.frexp(max(abs(left), abs(right)))[1] - digits
+        unit = math.ldexp(1.0, max(exponent, _SMALLEST[golden.dtype]))
+        distances.append(abs(left - right) / unit)
     if not distances:
         return None, None
     return max(distances), statistics.median(distances)
