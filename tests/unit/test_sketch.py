@@ -121,3 +121,12 @@ def test_packed_as_for_a_gpu_tensors_have_the_sketches_that_they_have_alone(monk
     for row, alone in zip(packed, sketches._each_lanes(flats), strict=True):
         assert row.tolist() == pytest.approx(alone.tolist(), rel=1e-12, abs=1e-9, nan_ok=True)
     assert sketches._packed_lanes({"a": torch.zeros(0)}).tolist() == [[0.0] * 64]
+
+
+def test_a_first_sketch_in_inference_mode_leaves_later_ones_usable():
+    sketches._scratch.cache_clear()
+    sketches._signs.cache_clear()
+    tensor = torch.arange(100.0)
+    with torch.inference_mode():
+        first = sketch(tensor)
+    assert sketch(tensor) == first

@@ -146,17 +146,16 @@ def _pack(flats: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
 
 def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
     """The signed sums of the elements whose places agree modulo ``_LANES``."""
-    # A product with a sign is exact in every format, and half as wide as in float64.
+    # A product with a sign is exact in every format.
     signs = _signs(str(flat.device), flat.dtype)
-    narrow, wide = _scratch(str(flat.device), flat.dtype)
+    wide = _scratch(str(flat.device))
     starts = _starts(name, 1 + flat.numel() // _PIECE)
     total = torch.zeros(_LANES, dtype=torch.float64, device=flat.device)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
     for start, piece in zip(starts, torch.split(flat, _PIECE), strict=False):
         count = piece.numel()
         full = count // _LANES * _LANES
-        torch.mul(piece, signs[start : start + count], out=narrow[:count])
-        signed = wide[:count].copy_(narrow[:count])
+        signed = torch.mul(piece, signs[start : start + count], out=wide[:count])
         total += signed[:full].view(-1, _LANES).sum(0)
         if full < count:
             total[: count - full] += signed[full:]
@@ -164,6 +163,7 @@ def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)
 def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
     bits = random.Random(_SEED).getrandbits(2 * _PIECE).to_bytes(_PIECE // 4, "little")  # noqa: S311
     signs = np.unpackbits(np.frombuffer(bits, dtype=np.uint8)).astype(np.float64) * 2 - 1
@@ -171,12 +171,10 @@ def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def _scratch(device: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+@torch.inference_mode(mode=False)
+def _scratch(device: str) -> torch.Tensor:
     """Room for the products of a piece with its signs: to ask for it each time costs a fifth."""
-    return (
-        torch.empty(_PIECE, dtype=dtype, device=device),
-        torch.empty(_PIECE, dtype=torch.float64, device=device),
-    )
+    return torch.empty(_PIECE, dtype=torch.float64, device=device)
 
 
 def _starts(name: str, count: int) -> list[int]:
