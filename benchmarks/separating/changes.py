@@ -250,9 +250,9 @@ def _watching(change: Callable[..., object]) -> Iterator[None]:
     """Change model, optimizer and scheduler just before the run watches them."""
     original = GoldenRun.watch
 
-    def watch(self: GoldenRun, *, model: Any, optimizer: Any, scheduler: Any) -> None:
-        change(model, optimizer, scheduler)
-        original(self, model=model, optimizer=optimizer, scheduler=scheduler)
+    def watch(self: GoldenRun, **given: Any) -> None:
+        change(given["model"], given["optimizer"], given["scheduler"])
+        original(self, **given)
 
     with mock.patch.object(GoldenRun, "watch", watch):
         yield
