@@ -24,8 +24,8 @@ def _lstsq(
 ) -> tuple[torch.Tensor, ...]:
     """Before torch 2.12 the pivots that LAPACK's ``gelsy`` reads came from unwritten memory."""
     import torch
-    from torch.utils import deterministic
 
+    deterministic: Any = torch.utils.deterministic
     real = left.real.dtype if left.is_complex() else left.dtype
     results = {
         "solution": torch.empty(0, dtype=left.dtype),
