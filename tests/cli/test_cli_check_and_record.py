@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from goldtrace.cli.options import devices
+from goldtrace.workflow.checking import select
+
 
 def test_record_check_change_and_record_again(project, goldtrace):
     project.declare("tiny", "training:train")
@@ -254,6 +257,9 @@ def test_diff_compares_two_directories(project, goldtrace):
         (["check", "--golden-dir", "nowhere"], ["no declared runs"]),
         (["check", "--jobs", "0"], ["1 or more"]),
         (["check", "--device", "tpu"], ["cpu and cuda"]),
+        (["check", "--device", "cuda"], ["no run is declared for this device", "--device cpu"]),
+        (["check", "tiny", "--device", "cuda"], ["tiny isn't declared", "golden/tiny/run.toml"]),
+        (["record", "tiny", "--device", "cuda", "--reason", "why"], ["tiny isn't declared"]),
         (["record"], ["--reason"]),
         (["record", "--reason", "  "], ["an empty reason"]),
         (["record", "--reason", "why", "--repeat", "1"], ["2 or more"]),
@@ -268,6 +274,19 @@ def test_wrong_usage_is_exit_status_2_and_says_what_is_expected(
     assert status == 2
     for word in words:
         assert word in err
+
+
+def test_a_run_or_a_device_that_is_named_twice_is_trained_once(project):
+    project.declare("tiny", "training:train", 'devices = ["cpu", "cuda"]\n')
+    runs = select(project.root / "golden", ["tiny", "tiny"], devices("cpu,cuda,cpu"))
+    assert [(spec.name, device) for spec, device in runs] == [("tiny", "cpu"), ("tiny", "cuda")]
+    assert len(select(project.root / "golden", [], ("cpu", "cpu"))) == 1
+
+
+def test_a_run_for_another_device_is_passed_over_where_none_is_named(project):
+    project.declare("gpu", "training:train", 'devices = ["cuda"]\n')
+    project.declare("tiny", "training:train")
+    assert [spec.name for spec, _ in select(project.root / "golden", [], ["cpu"])] == ["tiny"]
 
 
 def test_a_wrong_key_in_run_toml_names_file_line_and_key(project, goldtrace):

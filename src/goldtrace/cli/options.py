@@ -16,7 +16,7 @@ DEVICES = ("cpu", "cuda")
 
 def devices(text: str) -> tuple[str, ...]:
     """``cpu,cuda`` as a tuple; an ``argparse`` type."""
-    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not chosen or not set(chosen) <= set(DEVICES):
         msg = f"expected a list of {' and '.join(DEVICES)}, found {text!r}"
         raise argparse.ArgumentTypeError(msg)
