@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import UsageError
 from goldtrace.report.ci import code_quality, metrics
-from goldtrace.report.document import dump_document
+from goldtrace.report.document import REPORT, dump_document
 from goldtrace.report.html import render_html
 from goldtrace.report.markdown import render_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-REPORT = "report.json"
 
 _LATER: Mapping[str, Any] = {
     "origin": None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import goldtrace
 from goldtrace import reproducing
 from goldtrace.compare import compare_traces
 from goldtrace.diagnose import diagnose
@@ -188,7 +189,7 @@ def try_reproducer(explanation: Explanation, culprit: Culprit, folder: Path) -> 
 def borrowed_package() -> Iterator[dict[str, str]]:
     """Variables that let another interpreter import this goldtrace, and nothing else from here."""
     with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
-        package = Path(__file__).parent
+        package = Path(goldtrace.__file__).parent
         (Path(scratch) / package.name).symlink_to(package, target_is_directory=True)
         inherited = os.environ.get("PYTHONPATH")
         yield {"PYTHONPATH": os.pathsep.join(filter(None, [scratch, inherited]))}
