@@ -183,6 +183,7 @@ def test_an_interrupt_keeps_the_old_golden_and_ends_the_child(project, goldtrace
 def test_an_interrupt_of_a_check_ends_every_training(project):
     for name in ("one", "two"):
         project.declare(name, f"training:sleeps_{name}")
+    project.declare("begins", "training:train")
     source = "".join(
         f"def sleeps_{name}(run):\n"
         f"    open('asleep-{name}', 'w').write(str(os.getpid()))\n    time.sleep(900)\n"
@@ -190,7 +191,7 @@ def test_an_interrupt_of_a_check_ends_every_training(project):
     )
     training = project.root / "training.py"
     training.write_text(training.read_text() + source)
-    command = [sys.executable, "-m", "goldtrace.cli", "check", "--jobs", "2"]
+    command = [sys.executable, "-m", "goldtrace.cli", "check", "--jobs", "2", "--report", "report"]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
     ) as process:
@@ -206,6 +207,45 @@ def test_an_interrupt_of_a_check_ends_every_training(project):
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+    # What was done by then is not lost, and what was not is no pass.
+    document = json.loads((project.root / "report" / "report.json").read_text())
+    found = {run["name"]: run["headline"] for run in document["runs"]}
+    assert found == {
+        "begins": "no golden for cpu-portable",
+        "one": "error: interrupted",
+        "two": "error: interrupted",
+    }
+
+
+@pytest.mark.parametrize("output", ["ascii", "closed", "a pipe that nobody reads"])
+def test_the_answer_is_in_its_files_whatever_becomes_of_standard_output(project, output):
+    project.declare("tiny", "training:train")
+    command = f"{sys.executable} -m goldtrace.cli check --no-candidates --report out --json a.json"
+    end = {"ascii": "", "closed": " >&-", "a pipe that nobody reads": " | true"}[output]
+    done = subprocess.run(
+        ["/bin/bash", "-o", "pipefail", "-c", command + end],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.returncode == (4 if "pipe" in output else 3)
+    if output == "ascii":
+        assert "--reason '\\u2026'" in done.stdout
+    for file in ("out/report.json", "a.json"):
+        (run,) = json.loads((project.root / file).read_text())["runs"]
+        assert run["verdict"] == "missing"
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_is_trained(project, goldtrace):
+    project.declare("tiny", "training:train")
+    (project.root / "file").touch()
+    status, _, err = goldtrace("check", "--report", "file/report")
+    assert status == 2
+    assert "file/report: the report can't be written" in err
+    assert "training" not in err
 
 
 def test_a_killed_parent_takes_its_child_along(project):

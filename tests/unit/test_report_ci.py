@@ -150,3 +150,10 @@ def test_a_report_directory_has_every_face_and_can_be_read_again(document, root)
     assert read_document(root / "a" / "report") == document
     for name in report_files(document, root=root):
         (root / "a" / "report" / name).read_text(encoding="utf-8")
+
+
+def test_a_summary_that_cannot_be_written_is_a_warning_and_costs_no_verdict(root) -> None:
+    variables = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(root)}
+    warning, error = publish(DRIFT, root=root, variables=variables)
+    assert warning.startswith("::warning title=goldtrace::the summary can't be written: ")
+    assert error.startswith("::error title=golden tiny")

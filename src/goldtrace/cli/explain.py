@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -95,7 +96,9 @@ def next_command(found: Explanation) -> str | None:
         if " " not in change.what and change.what != "code" and change.golden and change.now:
             first, last = (version.partition("+")[0] for version in (change.golden, change.now))
             package = f"--package {change.what} --from {first} --to {last}"
-            return f"goldtrace bisect {found.spec.name} {package}"
+            spec = found.spec
+            run = spec.entry if spec.kind is spec.kind.TEST else spec.name
+            return f"goldtrace bisect {shlex.quote(run)} {package}"
     return None
 
 

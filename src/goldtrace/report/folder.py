@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import UsageError
@@ -10,6 +12,7 @@ from goldtrace.report.ci import code_quality, metrics
 from goldtrace.report.document import REPORT, dump_document
 from goldtrace.report.html import render_html
 from goldtrace.report.markdown import render_markdown
+from goldtrace.report.writing import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,20 +42,41 @@ def report_files(document: Mapping[str, Any], *, root: Path) -> dict[str, str]:
 
 
 def write_report(folder: Path, document: Mapping[str, Any], *, root: Path) -> None:
-    """Write every face into ``folder``, report.json first; the folder is made.
+    """Write every face into ``folder``, report.json first, each at once; the folder is made.
 
     Raises:
         UsageError: it can't be written.
     """
     files = report_files(document, root=root)
+    make_folder(folder)
+    try:
+        for name, text in files.items():
+            replace_text(folder / name, text)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a report's directory, which may be there.
+
+    Raises:
+        UsageError: it can't be made, or not be written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise UsageError(
-            "the report can't be written", where=str(folder), found=error.strerror
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        "the report can't be written",
+        where=str(folder),
+        expected="a directory that can be written to",
+        found=error.strerror,
+    )
 
 
 def read_document(path: Path) -> dict[str, Any]:

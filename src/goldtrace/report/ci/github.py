@@ -23,18 +23,21 @@ _SUMMARY = 1_000_000
 def publish(document: Mapping[str, Any], *, root: Path, variables: Mapping[str, str]) -> list[str]:
     """Append to the step's summary where there is one; the annotations to print, on a runner.
 
-    Raises:
-        OSError: the summary can't be written.
+    A summary that can't be written is a warning among them: the verdicts stand.
     """
-    summary = variables.get("GITHUB_STEP_SUMMARY")
+    summary, lines = variables.get("GITHUB_STEP_SUMMARY"), []
     if summary:
-        text = render_markdown(document)
-        with Path(summary).open("a", encoding="utf-8") as stream:
-            stream.write(text.encode()[:_SUMMARY].decode(errors="ignore") + "\n")
+        text = render_markdown(document).encode(errors="backslashreplace")
+        try:
+            with Path(summary).open("a", encoding="utf-8") as stream:
+                stream.write(text[:_SUMMARY].decode(errors="ignore") + "\n")
+        except OSError as error:
+            told = f"the summary can't be written: {plain(str(error))}"
+            lines.append(f"::warning title=goldtrace::{_data(told)}")
     if variables.get("GITHUB_ACTIONS") != "true":
-        return []
+        return lines
     top = Path(variables.get("GITHUB_WORKSPACE") or root)
-    return list(annotate(document, root=root, top=top))
+    return [*lines, *annotate(document, root=root, top=top)]
 
 
 def annotate(document: Mapping[str, Any], *, root: Path, top: Path) -> Iterator[str]:
