@@ -157,3 +157,24 @@ def test_a_summary_that_cannot_be_written_is_a_warning_and_costs_no_verdict(root
     warning, error = publish(DRIFT, root=root, variables=variables)
     assert warning.startswith("::warning title=goldtrace::the summary can't be written: ")
     assert error.startswith("::error title=golden tiny")
+
+
+def test_gitlab_is_told_places_from_the_top_of_its_checkout(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "projects" / "model"
+    project.mkdir(parents=True)
+    (project / "training.py").touch()
+
+    def path() -> str:
+        write_report(project / "report", DRIFT, root=project)
+        (issue,) = json.loads((project / "report" / "gitlab-codequality.json").read_text())
+        return str(issue["location"]["path"])
+
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path))
+    assert path() == "projects/model/training.py"
+    # Somebody else's variable, which says nothing of this project.
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path / "elsewhere"))
+    assert path() == "training.py"
+    monkeypatch.delenv("CI_PROJECT_DIR")
+    assert path() == "training.py"
