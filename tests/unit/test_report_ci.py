@@ -178,3 +178,16 @@ def test_gitlab_is_told_places_from_the_top_of_its_checkout(
     assert path() == "training.py"
     monkeypatch.delenv("CI_PROJECT_DIR")
     assert path() == "training.py"
+
+
+def test_goldens_in_another_folder_are_named_by_it(tmp_path) -> None:
+    golden = tmp_path / "accepted" / "goldens"
+    (golden / "tiny").mkdir(parents=True)
+    (golden / "tiny" / "run.toml").touch()
+    (line,) = annotate(DRIFT, root=golden.parent, top=tmp_path, golden=golden)
+    assert "file=accepted/goldens/tiny/run.toml::" in line
+    (issue,) = code_quality(DRIFT, root=golden.parent, top=tmp_path, golden=golden)
+    assert issue["location"]["path"] == "accepted/goldens/tiny/run.toml"
+    (golden / "tiny" / "run.toml").unlink()
+    (issue,) = code_quality(DRIFT, root=golden.parent, top=tmp_path, golden=golden)
+    assert issue["location"]["path"] == "accepted/goldens"

@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     document = to_document(results)
     if str(arguments.json) == "-":
         options.write_json(arguments.json, document)
-    for line in publish(document, root=root, variables=os.environ):
+    for line in publish(document, root=root, variables=os.environ, golden=arguments.golden_dir):
         print(line)
     return exit_code(results, strict=arguments.strict)
 
@@ -122,7 +122,8 @@ def _write(results: Sequence[RunResult], arguments: argparse.Namespace) -> None:
 
     document = to_document(results)
     if arguments.report is not None:
-        write_report(arguments.report, document, root=options.root_of(arguments.golden_dir))
+        golden = arguments.golden_dir
+        write_report(arguments.report, document, root=options.root_of(golden), golden=golden)
     if str(arguments.json) != "-":
         options.write_json(arguments.json, document)
 

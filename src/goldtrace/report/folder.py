@@ -45,13 +45,14 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
 
 
 def report_files(
-    document: Mapping[str, Any], *, root: Path, top: Path | None = None
+    document: Mapping[str, Any], *, root: Path, top: Path | None = None, golden: Path | None = None
 ) -> dict[str, str]:
     """Name and text of each file; ``root`` is the project's directory, for places in its code.
 
-    ``top`` is the repository's, which contains it; by default the same.
+    ``top`` is the repository's, which contains it, by default the same; ``golden`` that of the
+    goldens, by default in it.
     """
-    quality = code_quality(document, root=root, top=top)
+    quality = code_quality(document, root=root, top=top, golden=golden)
     return {
         REPORT: dump_document(dict(document)),
         "report.html": render_html(document),
@@ -61,13 +62,15 @@ def report_files(
     }
 
 
-def write_report(folder: Path, document: Mapping[str, Any], *, root: Path) -> None:
+def write_report(
+    folder: Path, document: Mapping[str, Any], *, root: Path, golden: Path | None = None
+) -> None:
     """Write every face into ``folder``, report.json first, each at once; the folder is made.
 
     Raises:
         UsageError: it can't be written.
     """
-    files = report_files(document, root=root, top=_repository(root))
+    files = report_files(document, root=root, top=_repository(root), golden=golden)
     make_folder(folder)
     try:
         for name, text in files.items():

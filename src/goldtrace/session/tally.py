@@ -54,7 +54,9 @@ class Tally:
             document = self._document()
             try:
                 clear_candidates(settings.report, document["runs"])
-                write_report(settings.report, document, root=settings.root)
+                write_report(
+                    settings.report, document, root=settings.root, golden=settings.golden_dir
+                )
             except (GoldtraceError, OSError) as error:
                 self._broken = str(error)
                 if session.exitstatus == pytest.ExitCode.OK:
@@ -132,7 +134,12 @@ class Tally:
             return
         from goldtrace.report.ci import publish
 
-        lines = publish(self._document(), root=self._settings.root, variables=os.environ)
+        lines = publish(
+            self._document(),
+            root=self._settings.root,
+            variables=os.environ,
+            golden=self._settings.golden_dir,
+        )
         for line in lines:
             # At the start of a line, where the runner looks for commands.
             terminal.ensure_newline()

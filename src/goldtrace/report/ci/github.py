@@ -13,6 +13,8 @@ from goldtrace.report.text import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from goldtrace.report.ci.places import Place
+
 LIMIT = 10
 """The annotations of one level that GitHub shows for a step."""
 
@@ -20,7 +22,13 @@ _SUMMARY = 1_000_000
 """Bytes; GitHub refuses the summary of a step above 1 MiB."""
 
 
-def publish(document: Mapping[str, Any], *, root: Path, variables: Mapping[str, str]) -> list[str]:
+def publish(
+    document: Mapping[str, Any],
+    *,
+    root: Path,
+    variables: Mapping[str, str],
+    golden: Path | None = None,
+) -> list[str]:
     """Append to the step's summary where there is one; the annotations to print, on a runner.
 
     A summary that can't be written is a warning among them: the verdicts stand.
@@ -37,21 +45,22 @@ def publish(document: Mapping[str, Any], *, root: Path, variables: Mapping[str, 
     if variables.get("GITHUB_ACTIONS") != "true":
         return lines
     top = Path(variables.get("GITHUB_WORKSPACE") or root)
-    return [*lines, *annotate(document, root=root, top=top)]
+    return [*lines, *annotate(document, root=root, top=top, golden=golden)]
 
 
-def annotate(document: Mapping[str, Any], *, root: Path, top: Path) -> Iterator[str]:
+def annotate(
+    document: Mapping[str, Any], *, root: Path, top: Path, golden: Path | None = None
+) -> Iterator[str]:
     """One workflow command for each run that failed or was rounding, the failures first."""
     runs = [run for run in document["runs"] if run["skipped"] is None]
     failed = [run for run in runs if not run["passed"]]
     rounding = [run for run in runs if run["passed"] and run["verdict"] == Verdict.ROUNDING.value]
     for level, chosen in (("error", failed), ("warning", rounding)):
         for run in chosen[:LIMIT]:
-            yield _command(level, run, root, top)
+            yield _command(level, run, place_of(run, root=root, top=top, golden=golden))
 
 
-def _command(level: str, run: Mapping[str, Any], root: Path, top: Path) -> str:
-    place = place_of(run, root=root, top=top)
+def _command(level: str, run: Mapping[str, Any], place: Place | None) -> str:
     properties = {"title": f"golden {run['name']} [{run['device']}]"}
     if place is not None:
         properties["file"] = place.path
