@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 
 _LOOK = 0.02  # seconds between looks at a child that is given some time
 _REAPING = threading.Lock()
+_UNREAPED = hasattr(os, "waitid")  # macOS has it from Python 3.13 on; before, the group may go on
 
 
 def has_ended(child: subprocess.Popen[Any]) -> bool:
     """Whether the child itself has ended; it is not reaped."""
     if child.returncode is not None:
         return True
+    if not _UNREAPED:
+        return child.poll() is not None
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def wait_for(child: subprocess.Popen[Any], seconds: float | None = None) -> bool:
     """Wait until the child itself has ended, and say whether it has; it is not reaped."""
     if seconds is None:
-        if child.returncode is None:
+        if not _UNREAPED:
+            child.wait()
+        elif child.returncode is None:
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         return True
     deadline = time.monotonic() + seconds

@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     print(render_explanation(found.diagnosis, width=width))
     if arguments.reproducer is not None:
         culprit = write_reproducer(found, arguments.device, arguments.reproducer, root=root)
-        print(f"\n{culprit.op} by itself: python {arguments.reproducer / 'reproduce.py'}")
+        script = shlex.quote(str(arguments.reproducer / "reproduce.py"))
+        print(f"\n{culprit.op} by itself: python {script}")
         if (tried := try_reproducer(found, culprit, arguments.reproducer)) is not None:
             print(by_itself(tried))
     if (command := next_command(found)) is not None:
