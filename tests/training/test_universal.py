@@ -249,3 +249,69 @@ def test_the_mode_nests_and_ends() -> None:
     assert in_force()
     end()
     assert not in_force()
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.LBFGS])
+def test_a_step_with_a_closure_trains_as_one_without(kind: Any) -> None:
+    inputs = torch.arange(12.0).view(4, 3) / 12
+
+    def losses(*, fails_first: bool = False) -> list[float]:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        optimizer = kind(model.parameters(), lr=0.1)
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            loss = model(inputs).square().mean()
+            loss.backward()
+            return loss
+
+        if fails_first:
+            with pytest.raises(ZeroDivisionError):
+                optimizer.step(lambda: 1 // 0)
+        return [optimizer.step(closure).item() for _ in range(4)]
+
+    plain = losses()
+    with UniversalMode():
+        assert losses() == pytest.approx(plain, abs=1e-3)
+        assert losses(fails_first=True) == losses()
+
+
+def test_a_loss_scaler_unscales_and_a_fused_optimizer_with_one_is_refused() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    with UniversalMode():
+        for fused in (False, True):
+            scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=10**9)
+            optimizer = torch.optim.AdamW([weight], lr=0.1, fused=fused)
+            scaler.scale((weight * 2).sum()).backward()
+            if fused:
+                with pytest.raises(NotImplementedError, match="fused=False"):
+                    scaler.step(optimizer)
+            else:
+                scaler.step(optimizer)
+                assert weight.grad is not None
+                assert weight.grad.tolist() == [2.0, 2.0, 2.0]
+                assert float(weight.detach().max()) < 1
+                optimizer.zero_grad()
+
+
+def test_arguments_may_be_given_by_name() -> None:
+    torch.manual_seed(0)
+    images, kernel = torch.randn(2, 3, 5, 5), torch.randn(4, 3, 3, 3, requires_grad=True)
+    one, other = torch.randn(5), torch.randn(5)
+
+    def results() -> list[torch.Tensor]:
+        return [
+            nn.functional.conv2d(input=images, weight=kernel, padding=1),
+            torch.add(input=one, other=other, alpha=2),
+            torch.addcmul(one, tensor1=one, tensor2=other, value=0.5),
+            torch.addcdiv(input=one, tensor1=one, tensor2=other),
+            torch.lerp(one, end=other, weight=0.25),
+            *torch._foreach_pow(0.9, [one.abs(), other.abs()]),
+        ]
+
+    plain = results()
+    with UniversalMode():
+        found = results()
+    for one_, expected in zip(found, plain, strict=True):
+        torch.testing.assert_close(one_.float(), expected, rtol=1e-5, atol=1e-6)

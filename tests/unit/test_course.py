@@ -13,8 +13,9 @@ from goldtrace.compare import compare_traces, course_of
 from goldtrace.compare.course import STEPS
 from goldtrace.model.course import Agreement, Unit
 from goldtrace.model.scalar import Scalar
+from goldtrace.model.tolerance import Tolerance
 from goldtrace.model.trace import INITIAL_STEP
-from goldtrace.model.verdict import Rung
+from goldtrace.model.verdict import Rung, Verdict
 
 
 def rows(outcome):
@@ -40,6 +41,19 @@ def test_what_the_calibration_explains_is_tolerated() -> None:
     outcome = rounding()
     assert outcome.verdict.value == "rounding"
     cells = rows(outcome)[Rung.LOSS]
+    assert Agreement.TOLERATED in cells
+    assert Agreement.DIFFERS not in cells
+
+
+def test_a_tolerated_run_is_tolerated_beyond_what_a_comparison_lists() -> None:
+    def long(factor: float):
+        return golden_samples.trace(losses=[factor / (step + 1) for step in range(1, 701)])
+
+    one, other = long(1.0), long(1.0 + 2**-20)
+    tolerance = {"loss": Tolerance(rtol=1e-3, atol=0.0)}
+    comparison = compare_traces(one, other, tolerance=tolerance)
+    assert comparison.verdict is Verdict.ROUNDING
+    cells = course_of(one, other, comparison, None).ladder[Rung.LOSS]
     assert Agreement.TOLERATED in cells
     assert Agreement.DIFFERS not in cells
 

@@ -101,3 +101,13 @@ def test_integers_and_sparse_gradients_are_left_alone():
     perturbed(embedding, optimizer)
     embedding(torch.tensor([1, 2])).sum().backward()
     optimizer.step()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_no_noise_is_larger_than_a_sixteenth(dtype):
+    parameter = nn.Parameter(torch.ones(1_000, dtype=dtype))
+    optimizer = torch.optim.SGD([parameter], lr=0.0)
+    noise = Perturbation(Noise(ulp=64, seed=1), [optimizer])
+    noise.before_pass()
+    assert 0 < float((parameter.detach().float() - 1).abs().max()) <= 2**-4
+    noise.restore()

@@ -18,7 +18,7 @@ from goldtrace.compare.thresholds import NOISES
 from goldtrace.errors import NotRepeatableError
 from goldtrace.model.calibration_codec import decode_calibration, encode_calibration
 from goldtrace.model.noise import Noise
-from goldtrace.model.verdict import Verdict
+from goldtrace.model.verdict import Rung, Verdict
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.workflow.calibrating import can_calibrate
 
@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
 
 STEPS = {"one step": 1}
-ROUNDS = ("one step", "bfloat16", "float64", "empty tensor", "frozen", "zero tensor", "complex")
+ROUNDS = (
+    "one step",
+    "bfloat16",
+    "float64",
+    "empty tensor",
+    "frozen",
+    "zero tensor",
+    "complex",
+    "mask",
+)
 BROKEN = ("nan", "infinite")
 
 
@@ -46,6 +55,8 @@ class Model(nn.Module):
         if kind == "zero tensor":
             self.unused = nn.Parameter(torch.zeros(5))
             self.register_buffer("zeros", torch.zeros(5))
+        if kind == "mask":
+            self.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
         if kind == "complex":
             self.spectrum = nn.Parameter(torch.view_as_complex(torch.randn(6, 2)))
 
@@ -133,6 +144,16 @@ def test_a_run_that_breaks_down_passes_only_bit_for_bit(kind):
     noisy = train(kind, Noise(ulp=2, seed=77))
     assert verdict(kind, noisy) is Verdict.DRIFT
     assert calibration(kind).horizon < 2
+
+
+def test_a_mask_of_infinities_is_judged_by_its_bits():
+    noisy = train("mask", Noise(ulp=2, seed=77))
+    *others, last = noisy.steps
+    changed = dataclasses.replace(last, ladder={**last.ladder, Rung.BUFFERS: "0" * 32})
+    changed = dataclasses.replace(
+        changed, tensors={**last.tensors, Rung.BUFFERS: {"mask": "0" * 32}}
+    )
+    assert verdict("mask", dataclasses.replace(noisy, steps=(*others, changed))) is Verdict.DRIFT
 
 
 def test_a_run_whose_gradients_are_zero_cannot_be_calibrated_and_says_why():

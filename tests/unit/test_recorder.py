@@ -382,3 +382,50 @@ def test_operators_of_a_closure_are_no_optimizers(model):
     assert phases["aten::native_batch_norm"] is Phase.FORWARD
     assert phases["aten::native_batch_norm_backward"] is Phase.BACKWARD
     assert phases["aten::add_.Tensor"] is Phase.OPTIMIZER
+
+
+def test_parameters_that_an_optimizer_is_given_later_have_names(run):
+    model = nn.ModuleDict({"body": nn.Linear(3, 4), "head": nn.Linear(4, 2)})
+    optimizer = torch.optim.SGD(model["body"].parameters(), lr=0.1, momentum=0.9)
+    run.watch(model=model, optimizer=optimizer)
+    for step in range(3):
+        if step == 1:
+            model["late"] = nn.Linear(4, 2)
+            optimizer.add_param_group({"params": model["head"].parameters()})
+            optimizer.add_param_group({"params": model["late"].parameters()})
+        hidden = model["body"](torch.ones(5, 3))
+        loss = sum(layer(hidden).sum() for name, layer in model.items() if name != "body")
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        run.step(loss=loss)
+    kept = run.finish().steps[-1].tensors[Rung.OPTIMIZER]
+    assert "head.weight/momentum_buffer" in kept
+    assert "late.bias/momentum_buffer" in kept
+
+
+def test_the_norm_is_of_the_gradients_of_all_optimizers(run):
+    models = {"one": nn.Linear(1, 1, bias=False), "other": nn.Linear(1, 1, bias=False)}
+    optimizers = {name: torch.optim.SGD(m.parameters(), lr=0.1) for name, m in models.items()}
+    run.watch(model=models, optimizer=optimizers)
+    models["one"](torch.full((1, 1), 3.0)).sum().backward()
+    models["other"](torch.full((1, 1), 4.0)).sum().backward()
+    for optimizer in optimizers.values():
+        optimizer.step()
+    run.step(loss=1.0)
+    assert run.finish().steps[-1].grad_norm == Scalar.of(5.0)
+
+
+def test_arrays_of_any_stride_are_batches_and_numbers_without_a_common_format_are_refused(run):
+    rows = np.arange(6.0).reshape(3, 2)
+    assert digest_batch(rows[::-1], where="").samples == digest_batch(rows, where="").samples
+    assert digest_batch(rows[::-1], where="").whole != digest_batch(rows, where="").whole
+    assert digest_batch(rows.astype(np.longdouble), where="").samples is None
+    with pytest.raises(RecordingError, match="loss is not a single real number"):
+        run.step(loss=np.longdouble(1.5))
+
+
+def test_samples_are_not_called_the_same_where_something_has_no_rows():
+    rows = torch.arange(6.0).view(3, 2)
+    assert digest_batch((rows, ["cat", "dog", "cow"]), where="").samples is None
+    assert digest_batch((rows, torch.tensor(0.5)), where="").samples is None

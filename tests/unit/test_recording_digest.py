@@ -241,3 +241,18 @@ def test_of_a_distributed_tensor_the_own_shard_is_digested():
 
     whole = torch.arange(4.0)
     assert digest_tensor("w", whole.as_subclass(Distributed)) == digest_tensor("w", whole[:2])
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        pytest.param(torch.ones(()).expand(1, 1), id="expanded"),
+        pytest.param(torch.arange(8.0)[::4][1:], id="every fourth, the last"),
+        pytest.param(torch.ones(3, 4)[1:2, 2:3], id="cut out"),
+        pytest.param(torch.ones((), dtype=torch.bfloat16).expand(1), id="bfloat16"),
+        pytest.param(torch.ones((), dtype=torch.complex64).expand(1, 1, 1), id="complex"),
+    ],
+)
+def test_a_single_element_has_its_digest_whatever_its_strides(tensor):
+    plain = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+    assert digest_tensor("x", tensor) == digest_tensor("x", plain)

@@ -101,3 +101,31 @@ def test_the_noise_is_the_median_of_what_differs():
     assert equivalent_noise(left, right, comparison) == pytest.approx(32, rel=1e-6)
     calibrated = dataclasses.replace(comparison, equivalent_ulp=7.0)
     assert equivalent_noise(left, right, calibrated) == 7.0
+
+
+def with_end(**metrics):
+    one = trace()
+    values = {name: Scalar.of(value) for name, value in metrics.items()}
+    return dataclasses.replace(one, end=dataclasses.replace(one.end, metrics=values))
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [
+        ({"accuracy": 0.9 * (1 + 2.0**-22)}, Severity.ROUNDING),
+        ({"accuracy": 0.1}, Severity.BEHAVIOUR),
+        ({"accuracy": math.nan}, Severity.BEHAVIOUR),
+        ({}, Severity.BEHAVIOUR),
+    ],
+)
+def test_a_metric_of_the_end_counts_where_no_step_differs(then, expected):
+    assert judged(with_end(accuracy=0.9), with_end(**then))[0] is expected
+
+
+@pytest.mark.parametrize("late", [(math.inf, -math.inf), (1.7e308, 1.7e308)])
+def test_losses_that_run_away_are_no_crash(late):
+    losses = (2.5, 1.25, 0.6, 0.5, 0.4, 0.3, *late)
+    assert judged(with_losses(*losses), with_losses(2.5 * (1 + 2**-22), *losses[1:]))[0] in (
+        Severity.ROUNDING,
+        Severity.LOSS,
+    )

@@ -157,11 +157,12 @@ def _tensors(
 def _is_judged(
     calibration: Calibration, rung: Rung, step: int, response: Response, distance: Distance
 ) -> bool:
-    if step > calibration.horizons.get(rung.value, -1):
+    known = math.isfinite(response.small) and math.isfinite(response.large)
+    if not known or step > calibration.horizons.get(rung.value, -1):
         return False
     if distance.moved == 0:
         return distance.difference > 0
-    return math.isfinite(response.large) and response.small <= LOST_TENSOR * distance.moved
+    return response.small <= LOST_TENSOR * distance.moved
 
 
 def _is_scattered(response: Response, distance: Distance, spread: float) -> bool:

@@ -13,7 +13,7 @@ from goldtrace.compare.thresholds import LOST_TENSOR
 from goldtrace.model.course import Agreement, Course, Curve, Departure, Unit
 from goldtrace.model.scalar import Scalar, ulp_distance
 from goldtrace.model.trace import INITIAL_STEP
-from goldtrace.model.verdict import Rung
+from goldtrace.model.verdict import Rung, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,11 +71,14 @@ def _ladder(
 ) -> Iterator[tuple[Rung, tuple[Agreement, ...]]]:
     judged = {(d.step, d.rung) for d in comparison.divergences if not d.tolerated}
     excused = {(d.step, d.rung) for d in comparison.divergences if d.tolerated} - judged
+    # A comparison lists some hundred divergences; a verdict speaks of all.
+    all_excused = comparison.verdict is Verdict.ROUNDING
     for rung in Rung:
         row = []
         for pair in pairs:
             agreement = _agreement(pair, rung)
-            if agreement is Agreement.DIFFERS and (pair.number, rung) in excused:
+            tolerated = all_excused or (pair.number, rung) in excused
+            if agreement is Agreement.DIFFERS and tolerated:
                 agreement = Agreement.TOLERATED
             row.append(agreement)
         if any(agreement is not Agreement.ABSENT for agreement in row):

@@ -85,7 +85,11 @@ def number_distance(golden: Scalar, current: Scalar | None) -> Distance | None:
 def tensor_distances(
     golden: Trace, current: Trace, rung: Rung
 ) -> Iterator[tuple[int, str, Distance]]:
-    """How far apart the movements of each floating-point weight or buffer are, from sketches."""
+    """How far apart the movements of each floating-point weight or buffer are, from sketches.
+
+    A tensor that begins with infinities or NaN, such as the mask of an attention, has no sketch:
+    its digest alone judges it.
+    """
     others = {step.number: step for step in current.steps}
     first = _initial(golden)
     start = first.sketches.get(rung, {}) if first is not None else {}
@@ -99,14 +103,15 @@ def tensor_distances(
         sketches = others[step.number].sketches.get(rung, {})
         for name, sketch in step.sketches.get(rung, {}).items():
             ulp = precision.get(name)
-            if name not in sketches or ulp is None:
+            began = start.get(name, ())
+            if name not in sketches or ulp is None or not _finite(began):
                 continue
             difference = _norm(_minus(sketches[name], sketch))
             if math.isnan(difference):
                 difference = math.inf
             # However it is computed, a weight is rounded when it is stored, and so is a sketch.
             moved = _norm(sketch)
-            own = math.hypot(0.5 * ulp * _norm(start.get(name, ())), _SINGLE * moved)
+            own = math.hypot(0.5 * ulp * _norm(began), _SINGLE * moved)
             yield step.number, name, Distance(difference, moved, own)
 
 
@@ -145,6 +150,10 @@ def _minus(one: Sketch, other: Sketch) -> Sketch:
     if len(one) != len(other):
         return (math.inf,)
     return tuple(a - b for a, b in zip(one, other, strict=True))
+
+
+def _finite(sketch: Sketch) -> bool:
+    return all(map(math.isfinite, sketch))
 
 
 def _norm(sketch: Sketch) -> float:

@@ -94,7 +94,9 @@ class Explained:
 
 def _is_left_out(rules: Rules, name: str) -> bool:
     """Whether an explicit tolerance judges a number, in the place of the calibration."""
-    if name in (GRAD_NORM, BUFFER_NORM):
+    if name == BUFFER_NORM:
+        return False
+    if name == GRAD_NORM:
         return name in rules.tolerance
     return rules.for_metric(name) is not None
 
@@ -112,12 +114,13 @@ def _weigh(
     if not floating:
         # A learning rate, a batch or a random stream differs: no noise explains that.
         return False, ()
-    if operator_class == _ROUNDING and rounding_ulp < judgement.ulp <= OVERRULED * rounding_ulp:
+    overruled = rounding_ulp < judgement.ulp <= OVERRULED * rounding_ulp
+    if operator_class == _ROUNDING and overruled and not judgement.scattered:
         note = (
             f"the first operator that differs does so by rounding, which overrules the "
             f"{judgement.ulp:,.0f} ulp of the trajectory"
         )
-        return not judgement.scattered, (note,)
+        return True, (note,)
     note = ""
     if judgement.scattered:
         note = f"noise never moved {judgement.scattered[0]} as far, though it hides much there"

@@ -11,7 +11,7 @@ from goldtrace.model.upgrade import Severity
 from goldtrace.model.verdict import Rung, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from goldtrace.model.scalar import Scalar
     from goldtrace.model.trace import StepRecord, Trace
@@ -65,26 +65,28 @@ def equivalent_noise(golden: Trace, current: Trace, comparison: Comparison) -> f
         other = others.get(step.number)
         if step.number == INITIAL_STEP or other is None:
             continue
-        found = sorted(_relative(step, other))
+        found = sorted(_relative(dict(_numbers(step)), dict(_numbers(other))))
         if found:
             return statistics.median(found) / _EPSILON
-    return None
+    found = sorted(_relative(golden.end.metrics, current.end.metrics))
+    return statistics.median(found) / _EPSILON if found else None
 
 
 def _class(golden: Trace, current: Trace, comparison: Comparison) -> Severity:
     first = comparison.first
     if first is None or first.rung in _KINDS or comparison.verdict is Verdict.INCOMPARABLE:
         return Severity.NONE if first is None else Severity.BEHAVIOUR
+    if first.golden is None or first.current is None:
+        return Severity.BEHAVIOUR
     noise = equivalent_noise(golden, current, comparison)
     if noise is None or noise <= ROUNDING_ULP:
         return Severity.ROUNDING
     return Severity.PRECISION if noise <= PRECISION_ULP else Severity.BEHAVIOUR
 
 
-def _relative(golden: StepRecord, current: StepRecord) -> Iterator[float]:
-    others = dict(_numbers(current))
-    for name, left in _numbers(golden):
-        right = others.get(name)
+def _relative(golden: Mapping[str, Scalar], current: Mapping[str, Scalar]) -> Iterator[float]:
+    for name, left in golden.items():
+        right = current.get(name)
         if right is None or left == right:
             continue
         if not (math.isfinite(left.value) and math.isfinite(right.value)):
@@ -111,4 +113,4 @@ def _loss_changed(golden: Trace, current: Trace) -> bool:
 def _late_loss(trace: Trace) -> float | None:
     losses = [s.scalars["loss"].value for s in trace.steps if "loss" in s.scalars]
     late = losses[-math.ceil(len(losses) / 4) :] if losses else []
-    return math.fsum(late) / len(late) if late else None
+    return sum(late) / len(late) if late else None

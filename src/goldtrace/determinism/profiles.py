@@ -106,8 +106,8 @@ _TORCH = (
 )
 
 _FILL_REASON = (
-    "filled, memory that is read before it is written holds NaN; "
-    "filling costs a CPU a twentieth of a step"
+    "filled, memory that is read before it is written holds NaN; filling costs a CPU a twentieth "
+    "of a step, and happens there only for operators that need it (linalg_lstsq before torch 2.12)"
 )
 
 _FILLED = _torch(

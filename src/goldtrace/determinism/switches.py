@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.determinism import precision
 from goldtrace.determinism.matrix_product import PRODUCTS
+from goldtrace.determinism.scratch_memory import FILLED
 from goldtrace.determinism.square_root import SQUARE_ROOT
 
 if TYPE_CHECKING:
@@ -107,6 +108,22 @@ def _override(override: Override, ours: str, theirs: str) -> Switch:
     return Switch(read, put)
 
 
+_FILL = _attribute("utils.deterministic.fill_uninitialized_memory")
+
+
+def _put_fill(torch: Any, value: str) -> Restore:
+    restore = _FILL.put(torch, value)
+    if value == "True":
+        return restore
+    FILLED.begin()
+
+    def undo() -> None:
+        FILLED.end()
+        restore()
+
+    return undo
+
+
 def _read_universal(_torch: Any) -> str:
     mode = sys.modules.get("goldtrace.universal")
     return "float64" if mode is not None and mode.in_force() else "off"
@@ -131,9 +148,7 @@ def _nothing() -> None:
 
 SWITCHES = {
     "torch.use_deterministic_algorithms": Switch(_read_algorithms, _put_algorithms),
-    "torch.utils.deterministic.fill_uninitialized_memory": _attribute(
-        "utils.deterministic.fill_uninitialized_memory"
-    ),
+    "torch.utils.deterministic.fill_uninitialized_memory": Switch(_FILL.read, _put_fill),
     "torch.float32_matmul_precision": Switch(
         precision.matmul_precision, lambda torch, _: precision.pin_matmul_precision(torch)
     ),

@@ -40,18 +40,30 @@ def another_argument(golden: Trace, now: Trace) -> str | None:
 
 def _other_numbers(golden: Call, now: Call) -> Iterator[str]:
     for name, (before, after) in changed_arguments(golden, now).items():
-        one, other = _number(before), _number(after)
-        if one is None or other is None:
-            continue
-        largest = max(abs(one), abs(other))
-        if not math.isfinite(largest) or abs(one - other) > TELLING * largest:
+        pairs = zip(_parts(before), _parts(after), strict=False)
+        if any(_tells(one, other) for one, other in pairs):
             yield f"{name} {before} → {after}"
 
 
-def _number(text: str | None) -> float | None:
-    """A floating-point number, written as one."""
-    if text is None or text.lstrip("-").isdigit():
-        return None
+def _tells(before: str, after: str) -> bool:
+    one, other = _number(before), _number(after)
+    if one is None or other is None or (_is_whole(before) and _is_whole(after)):
+        return False
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return before != after
+    return abs(one - other) > TELLING * max(abs(one), abs(other))
+
+
+def _parts(text: str | None) -> list[str]:
+    """A number, or the numbers of a list, as they are written."""
+    return [] if text is None else text.strip("[]()").split(", ")
+
+
+def _is_whole(text: str) -> bool:
+    return text.lstrip("-").isdigit()
+
+
+def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:

@@ -21,7 +21,7 @@ _DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 _SMALLEST = {"float64": -1074, "float32": -149, "float16": -24, "bfloat16": -133}
 """Exponent of a format's smallest subnormal number: no unit in the last place is smaller."""
 
-_PARTS = {"complex64": "float32", "complex128": "float64"}
+_PARTS = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 
 _FORMATS = {"float64": ">d", "float32": ">f", "float16": ">e"}
 
@@ -30,6 +30,9 @@ _ROUNDINGS = 16.0
 
 _COARSEST = 2.0**-6
 """Relative error up to which factors of few digits (bfloat16 has 8) explain a difference."""
+
+_ORDER = (Cause.ROUNDING, Cause.UNKNOWN, Cause.PRECISION, Cause.BEHAVIOUR)
+"""What a distance may speak for, the worst last."""
 
 _FEW, _MANY = 100, 1e6  # where fewer digits help a reader
 
@@ -63,14 +66,13 @@ def measure(
     smallest = min((value.size for value in golden), default=1)
     largest = max((value.size for value in inputs), default=1)
     summands = max(1.0, largest / max(1, smallest))
-    order = list(Cause)
     worst: Distance | None = None
     for left, right in zip(golden, now, strict=False):
         if left.content == right.content:
             continue
         found = _measure(left, right, op=op, summands=summands)
-        if worst is None or (order.index(found.cause), found.typical or 0.0) > (
-            order.index(worst.cause),
+        if worst is None or (_ORDER.index(found.cause), found.typical or 0.0) > (
+            _ORDER.index(worst.cause),
             worst.typical or 0.0,
         ):
             worst = found
@@ -89,24 +91,53 @@ def _measure(golden: Value, now: Value, *, op: str, summands: float) -> Distance
     other = _other_kind(golden, now)
     if other is not None:
         return other
+    count = golden.size
     if golden.dtype in _PARTS:
-        return _measure_complex(golden, now, op=op, summands=summands)
+        # Tapes keep the real and imaginary parts one after the other, and statistics of both.
+        golden, now = (replace(value, dtype=_PARTS[value.dtype]) for value in (golden, now))
+        count *= 2
     digits = _DIGITS.get(golden.dtype)
-    if digits is None or golden.statistics is None or now.statistics is None:
+    if digits is None and "float" not in golden.dtype:
         return Distance(cause=Cause.BEHAVIOUR, what=f"other {golden.dtype} values")
-    if not _finite(now) or not _finite(golden):
-        new = _finite(golden) and not _finite(now)
-        what = "NaN or infinity where there was none" if new else "other values beside NaN"
-        return Distance(cause=Cause.BEHAVIOUR, what=what)
+    if digits is None or golden.statistics is None or now.statistics is None:
+        return Distance(cause=Cause.UNKNOWN, what="by how much is not on the tape")
+    if golden.sample == now.sample:
+        share = f"none of {golden.statistics.count} sampled elements differs, others do"
+        return Distance(cause=Cause.UNKNOWN, what=share)
+    if not (_finite(golden) and _finite(now)):
+        return _measure_infinite(golden, now, digits, op=op, summands=summands)
     most, median = _in_ulp(golden, now, digits)
     relative = _relative(golden, now, golden.statistics, now.statistics)
     typical = relative * 2.0 ** (digits - 1)
-    if golden.sample == now.sample:
-        share = f"none of {golden.statistics.count} sampled elements differs, others do"
-        return Distance(cause=Cause.ROUNDING, what=share, typical=typical)
     cause = _cause(typical, relative, op=op, summands=summands)
-    what = _words(typical, most, median, kept=len(golden.elements), count=golden.size)
+    what = _words(typical, most, median, kept=len(golden.elements), count=count)
     return Distance(cause=cause, what=what, typical=typical, most=most, median=median)
+
+
+def _measure_infinite(
+    golden: Value, now: Value, digits: int, *, op: str, summands: float
+) -> Distance:
+    """Where sums are infinite or NaN, as of masked scores, by the finite elements that are kept."""
+    if _finite(golden):
+        return Distance(cause=Cause.BEHAVIOUR, what="NaN or infinity where there was none")
+    if _finite(now):
+        return Distance(cause=Cause.BEHAVIOUR, what="no NaN or infinity where there was one")
+    kept = [tuple(_number(e, golden.dtype) for e in value.elements) for value in (golden, now)]
+    pairs = [(a, b) for a, b in zip(*kept, strict=True) if math.isfinite(a) or math.isfinite(b)]
+    if not all(math.isfinite(a) and math.isfinite(b) for a, b in pairs):
+        return Distance(cause=Cause.BEHAVIOUR, what="NaN or infinity in other places")
+    distance = math.hypot(*(a - b for a, b in pairs))
+    if not distance:
+        return Distance(
+            cause=Cause.UNKNOWN, what="beside NaN or infinities, by how much is unknown"
+        )
+    relative = distance / math.hypot(*(a for a, _ in pairs)) if any(a for a, _ in pairs) else 1.0
+    typical = relative * 2.0 ** (digits - 1)
+    return Distance(
+        cause=_cause(typical, relative, op=op, summands=summands),
+        what=f"typically {typical:.2g} ulp in {len(pairs)} elements beside NaN or infinities",
+        typical=typical,
+    )
 
 
 def _other_kind(golden: Value, now: Value) -> Distance | None:
@@ -118,31 +149,6 @@ def _other_kind(golden: Value, now: Value) -> Distance | None:
         what = f"shape {list(now.shape)} instead of {list(golden.shape)}"
         return Distance(cause=Cause.BEHAVIOUR, what=what)
     return None
-
-
-def _measure_complex(golden: Value, now: Value, *, op: str, summands: float) -> Distance:
-    """By the real and imaginary parts that are kept: tapes hold no statistics of complex values."""
-    dtype = _PARTS[golden.dtype]
-    left, right = (replace(value, dtype=dtype) for value in (golden, now))
-    pairs = zip(left.elements, right.elements, strict=True)
-    parts = [(_number(a, dtype), _number(b, dtype)) for a, b in pairs]
-    if golden.sample == now.sample:
-        share = "no part of the sampled elements differs, others do"
-        return Distance(cause=Cause.ROUNDING, what=share)
-    scale = sum(abs(a) for a, _ in parts) / max(1, len(parts))
-    distance = math.hypot(*(a - b for a, b in parts)) / math.sqrt(max(1, len(parts)))
-    if not distance or not scale or not math.isfinite(distance):
-        return Distance(cause=Cause.BEHAVIOUR, what=f"other {golden.dtype} values")
-    digits = _DIGITS[dtype]
-    typical = distance / scale * 2.0 ** (digits - 1)
-    most, median = _in_ulp(left, right, digits)
-    return Distance(
-        cause=_cause(typical, distance / scale, op=op, summands=summands),
-        what=_words(typical, most, median, kept=len(parts), count=2 * golden.size),
-        typical=typical,
-        most=most,
-        median=median,
-    )
 
 
 def _cause(typical: float, relative: float, *, op: str, summands: float) -> Cause:

@@ -146,9 +146,10 @@ def _hyperparameter(golden: Trace, now: Trace, first: Divergence) -> Diagnosis:
 def _given_to(left: TapedStep, right: TapedStep, *, same_step: bool) -> Culprit | None:
     """The first operator that was given another scalar, wherever its inputs come from."""
     if same_step:
-        events = find_events(left, right, reimplemented=False).events
-        if events:
-            return _culprit(events[0], left, right)
+        for event in find_events(left, right, reimplemented=False).events:
+            culprit = _culprit(event, left, right)
+            if culprit.cause is Cause.ARGUMENT and culprit.phase is Phase.OPTIMIZER:
+                return culprit
     for stretch in align(left, right):
         if not stretch.paired:
             continue

@@ -17,6 +17,7 @@ _FINDING = {
     Cause.BEHAVIOUR: "{op} gave other results from identical inputs, {what}",
     Cause.PROGRAM: "the program differs, {what}",
     Cause.DATA: "{op} was given other data, {what}",
+    Cause.UNKNOWN: "{op} gave other bits from identical inputs, {what}",
 }
 
 

@@ -28,6 +28,8 @@ class Cause(str, enum.Enum):
     """From the same inputs other numbers."""
     PROGRAM = "program"
     """Operators were added, removed or reordered."""
+    UNKNOWN = "unknown"
+    """From the same inputs other bits, and what a tape keeps doesn't show by how much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,12 @@ from goldtrace.recording.digest import (
     digest_text,
     raw_bytes,
 )
+from goldtrace.recording.numbers import WIDEST
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeGuard
 
 
 _LEAVES = (torch.Tensor, np.ndarray, np.generic, bool, int, float, str, bytes)
@@ -112,10 +114,9 @@ def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
     rows: list[tuple[str, memoryview, int]] = []
     count: int | None = None
     for name, leaf in leaves.items():
-        tensor = torch.from_numpy(leaf) if _is_numeric_array(leaf) else leaf
-        if not isinstance(tensor, torch.Tensor) or tensor.ndim == 0:
-            continue
+        tensor = torch.from_numpy(np.ascontiguousarray(leaf)) if _is_numeric_array(leaf) else leaf
         if not _has_rows(tensor) or count not in (None, len(tensor)):
+            # What has no row for each sample may be what changed.
             return None
         count = len(tensor)
         if count == 0:
@@ -135,9 +136,20 @@ def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
     return combine({f"{place}": sample for place, sample in enumerate(sorted(samples))})
 
 
-def _has_rows(tensor: torch.Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+def _has_rows(leaf: Any) -> TypeGuard[torch.Tensor]:
+    return (
+        isinstance(leaf, torch.Tensor)
+        and leaf.ndim > 0
+        and leaf.layout is torch.strided
+        and not leaf.is_quantized
+        and not leaf.is_nested
+    )
 
 
 def _is_numeric_array(leaf: Any) -> bool:
-    return isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf" and leaf.dtype.isnative
+    return (
+        isinstance(leaf, np.ndarray)
+        and leaf.dtype.kind in "biuf"
+        and leaf.dtype.isnative
+        and leaf.dtype.itemsize <= WIDEST
+    )

@@ -183,8 +183,9 @@ def _no_values(name: str, found: str, hint: str) -> RecordingError:
 
 def raw_bytes(tensor: torch.Tensor) -> memoryview:
     """The bytes of a strided tensor in row-major order, on the host."""
-    flat = tensor.contiguous().reshape(-1).view(torch.uint8)
-    return flat.cpu().numpy().data
+    flat = tensor.contiguous().reshape(-1)
+    # A single element is contiguous whatever its stride, and yet no view as bytes is allowed.
+    return flat.as_strided(flat.shape, (1,)).view(torch.uint8).cpu().numpy().data
 
 
 def _quantiser(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:

@@ -54,13 +54,20 @@ class Watched:
         self.refresh()
 
     def refresh(self) -> None:
-        """Name the parameters again: modules may have been added or replaced meanwhile."""
+        """Name the parameters again, if an optimizer was given new ones meanwhile."""
+        if self._names and all(id(p) in self._names for p in self._optimized()):
+            return
         self._names = {id(p): name for name, p in self.parameters().items()}
         for prefix, optimizer in self.optimizers.items():
             for place, group in enumerate(optimizer.param_groups):
                 for index, parameter in enumerate(group["params"]):
                     fallback = f"{prefix}group{place}.param{index}"
                     self._names.setdefault(id(parameter), fallback)
+
+    def _optimized(self) -> Iterator[torch.Tensor]:
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                yield from group["params"]
 
     @property
     def names(self) -> dict[int, str]:
@@ -136,6 +143,7 @@ class Watched:
 
     def gradients(self, parameters: Iterable[torch.Tensor] | None = None) -> Gradients:
         """The digest of each gradient that is there, and the norm of all of them together."""
+        self.refresh()
         chosen = self.parameters().values() if parameters is None else parameters
         named = {
             self._names.get(id(p), f"unnamed{place}"): p.grad
@@ -147,6 +155,7 @@ class Watched:
 
     def state(self) -> dict[Rung, Mapping[str, torch.Tensor | str]]:
         """What a step leaves behind, by rung: optimizer state, weights and buffers."""
+        self.refresh()
         return {
             Rung.OPTIMIZER: dict(self._optimizer_state()),
             Rung.WEIGHTS: dict(self.parameters()),

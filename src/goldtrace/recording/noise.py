@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from goldtrace.model.noise import Noise
 
+_LARGEST = 2.0**-4
+"""The largest share of a number that counts as noise: 64 ulp of float16, 8 of bfloat16."""
+
 _SIGNS = (1 << 22) + 2_049
 """Signs that are drawn once; each tensor takes them from another place on."""
 
@@ -70,7 +73,7 @@ class Perturbation:
             parameter.data.copy_(true)
 
     def _perturb(self, tensor: torch.Tensor) -> None:
-        factor = self._ulp * torch.finfo(tensor.dtype).eps
+        factor = min(self._ulp * torch.finfo(tensor.dtype).eps, _LARGEST)
         signs = self._take(tensor).to(tensor.real.dtype if tensor.is_complex() else tensor.dtype)
         tensor.data.mul_(signs.mul_(factor).add_(1))
 

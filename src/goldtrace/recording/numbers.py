@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+WIDEST = 8
+"""Bytes of the widest number that is recorded: what lies beyond has no common format."""
+
+
 def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
     """The exact scalar of a number, a numpy scalar or a tensor with one element.
 
@@ -27,7 +31,7 @@ def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
             return Scalar.of(value.detach().item(), dtype)
         found = f"a tensor of shape {list(value.shape)} and dtype {value.dtype}"
     elif isinstance(value, (np.ndarray, np.generic)):
-        if value.size == 1 and value.dtype.kind in "biuf":
+        if value.size == 1 and value.dtype.kind in "biuf" and value.dtype.itemsize <= WIDEST:
             return Scalar.of(value.item(), value.dtype.name)
         found = f"an array of shape {list(value.shape)} and dtype {value.dtype}"
     elif isinstance(value, (bool, int, float)):
@@ -58,8 +62,10 @@ def start_scalar(name: str, value: Any, *, where: str) -> Callable[[], Scalar]:
 
 def single(scalar: Scalar) -> Scalar:
     """A float64 as float32: under the profile universal the rest is the kernels', not the run's."""
-    if scalar.dtype != "float64" or scalar.is_nan:
+    if scalar.dtype != "float64":
         return scalar
+    if scalar.is_nan:
+        return Scalar(scalar.exact, "float32")
     return Scalar.of(torch.tensor(scalar.value, dtype=torch.float32).item(), "float32")
 
 

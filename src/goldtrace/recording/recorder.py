@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from goldtrace.determinism import rng_states
 from goldtrace.determinism.unportable import unportable_among
 from goldtrace.errors import RecordingError
 from goldtrace.model.execution import Execution
+from goldtrace.model.scalar import Scalar
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_early, is_sketched
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import start_batch
@@ -24,13 +26,14 @@ from goldtrace.recording.noise import Perturbation
 from goldtrace.recording.numbers import scalar_of, start_scalar, unchanged
 from goldtrace.recording.sketch import Movement
 from goldtrace.recording.tape import Tape
+from goldtrace.universal.closure import around_closure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from goldtrace.model.noise import Noise
-    from goldtrace.model.scalar import Scalar
     from goldtrace.model.trace import Header
+    from goldtrace.universal.closure import Step
 
 # Named arguments of step() that are no metric.
 _RESERVED = frozenset({"grad_norm", "buffer_norm"})
@@ -307,25 +310,25 @@ class GoldenRun:
         optimizer: torch.optim.Optimizer,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    ) -> Step | None:
         """Keep the gradients of a call of ``optimizer.step``: of the last one of its closure."""
         place = len(self._pending)
-        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-        if closure is None:
-            self._keep_gradients(place, watched, optimizer)
-            return None
 
         # Lightning does all of a step in the closure; LBFGS evaluates it several times.
-        @functools.wraps(closure)
-        def observed() -> Any:
-            self._tape.optimizer_ends()
-            loss = closure()
-            self._keep_gradients(place, watched, optimizer)
-            return loss
+        def wrap(closure: Callable[[], Any]) -> Callable[[], Any]:
+            @functools.wraps(closure)
+            def observed() -> Any:
+                self._tape.optimizer_ends()
+                loss = closure()
+                self._keep_gradients(place, watched, optimizer)
+                return loss
 
-        if "closure" in kwargs:
-            return args, {**kwargs, "closure": observed}
-        return (args[0], observed, *args[2:]), kwargs
+            return observed
+
+        changed = around_closure(args, kwargs, wrap)
+        if changed is None:
+            self._keep_gradients(place, watched, optimizer)
+        return changed
 
     def _keep_gradients(
         self, place: int, watched: Watched, optimizer: torch.optim.Optimizer
@@ -353,7 +356,13 @@ class GoldenRun:
                 for name, digest in gradients.tensors().items()
             }
 
-        return Gradients(tensors, pending[-1][0].norm), pending[-1][1]
+        def norm() -> Scalar | None:
+            found = [
+                norm.value for gradients, _ in pending if (norm := gradients.norm()) is not None
+            ]
+            return Scalar.of(math.hypot(*found)) if found else None
+
+        return Gradients(tensors, norm), pending[-1][1]
 
     def _begin_record(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def added(x: Any, other: Any, alpha: Any = 1, *, sign: int = 1) -> torch.Tensor:
@@ -22,15 +22,15 @@ def added(x: Any, other: Any, alpha: Any = 1, *, sign: int = 1) -> torch.Tensor:
     return torch.add(x, other) if sign == 1 else torch.sub(x, other)
 
 
-def addcmul(x: torch.Tensor, one: Any, two: Any, value: Any = 1) -> torch.Tensor:
-    """``x + value * one * two``."""
-    product = torch.mul(one, two)
+def addcmul(x: torch.Tensor, tensor1: Any, tensor2: Any, value: Any = 1) -> torch.Tensor:
+    """``x + value * tensor1 * tensor2``."""
+    product = torch.mul(tensor1, tensor2)
     return torch.add(x, product if value == 1 else product * value)
 
 
-def addcdiv(x: torch.Tensor, one: Any, two: Any, value: Any = 1) -> torch.Tensor:
-    """``x + value * one / two``."""
-    return torch.add(x, torch.div(one if value == 1 else one * value, two))
+def addcdiv(x: torch.Tensor, tensor1: Any, tensor2: Any, value: Any = 1) -> torch.Tensor:
+    """``x + value * tensor1 / tensor2``."""
+    return torch.add(x, torch.div(tensor1 if value == 1 else tensor1 * value, tensor2))
 
 
 def lerp(x: torch.Tensor, end: torch.Tensor, weight: Any) -> torch.Tensor:
@@ -55,9 +55,10 @@ def fused_sgd(
     nesterov: bool,
     maximize: bool,
     is_first_step: bool,
-    **_scaler: Any,
+    **scaler: Any,
 ) -> None:
     """``torch._fused_sgd_``."""
+    _require_unscaled(scaler)
     for place, (param, grad) in enumerate(zip(params, grads, strict=True)):
         step = -grad if maximize else grad
         if weight_decay:
@@ -90,8 +91,9 @@ def fused_adam(*, decoupled: bool) -> Callable[..., None]:
         eps: float,
         amsgrad: bool,
         maximize: bool,
-        **_scaler: Any,
+        **scaler: Any,
     ) -> None:
+        _require_unscaled(scaler)
         rate = float(lr)
         for place, param in enumerate(params):
             grad = -grads[place] if maximize else grads[place]
@@ -112,3 +114,10 @@ def fused_adam(*, decoupled: bool) -> Callable[..., None]:
             param.copy_(addcdiv(param, first, denominator, value=-rate / (1 - beta1**count)))
 
     return step_all
+
+
+def _require_unscaled(scaler: Mapping[str, Any]) -> None:
+    if any(value is not None for value in scaler.values()):
+        raise NotImplementedError(
+            "the profile universal has no loss scaling in fused optimizers: pass fused=False"
+        )

@@ -13,6 +13,7 @@ So kernels may differ in the last bits of a float64, and nothing of it reaches w
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from goldtrace.universal import convolution, draws, exact
+from goldtrace.universal.closure import around_closure
 from goldtrace.universal.names import COMPOUND, EXACT, KEEPS, STATISTICS
 from goldtrace.universal.rounding import Enter, round_state
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from typing_extensions import Self
+
+    from goldtrace.universal.closure import Step
 
 _FOREACH = "_foreach_"
 _FUSED: dict[str, Callable[..., None]] = {
@@ -70,7 +74,7 @@ class UniversalMode(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if getattr(func, "__module__", None) == "torch.nn.init" or _is_private(name):
-            return func(*args, **kwargs)
+            return (_narrowly if name.startswith("_amp_") else _plainly)(func, args, kwargs)
         tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         wide = any(x.dtype is torch.float64 for x in tensors)
         narrow = [x for x in tensors if x.dtype is torch.float32]
@@ -93,8 +97,23 @@ class UniversalMode(TorchFunctionMode):
         simple = name in EXACT or name in COMPOUND or name.startswith(("_foreach_", "_fused_"))
         return simple or not needs_gradient
 
-    def _step_begins(self, *_: Any) -> None:
+    def _step_begins(
+        self, _optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Step | None:
         self._stepping += 1
+        return around_closure(args, kwargs, self._as_training)
+
+    def _as_training(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """A closure of ``step`` trains: what it computes is no state of the optimizer."""
+
+        @functools.wraps(closure)
+        def trained() -> Any:
+            steps, self._stepping = self._stepping, 0
+            loss = closure()  # where it fails, the step that it was part of is over, too
+            self._stepping = steps
+            return loss
+
+        return trained
 
     def _step_ends(self, *_: Any) -> None:
         self._stepping -= 1
@@ -118,8 +137,9 @@ def in_force() -> bool:
 
 
 def _is_private(name: str) -> bool:
-    """Whether this is a method of tensors about storage and bookkeeping."""
-    return name.startswith("_") and not name.startswith("__") and hasattr(torch.Tensor, name)
+    """Whether this is about storage and bookkeeping of tensors, or a kernel of a loss scaler."""
+    method = name.startswith("_") and not name.startswith("__") and hasattr(torch.Tensor, name)
+    return method or name.startswith("_amp_")
 
 
 def _stack() -> list[UniversalMode]:
@@ -162,7 +182,9 @@ def _widely(func: Any, name: str, args: Any, kwargs: Any, narrow: list[torch.Ten
         return _widened_dtype(x)
 
     args, kwargs = pytree.tree_map(widen, (tuple(args), dict(kwargs)))
-    result = (convolution.conv2d if name == "conv2d" else func)(*args, **kwargs)
+    if name == "conv2d":
+        func, args = convolution.conv2d, _with_input(args, kwargs)
+    result = func(*args, **kwargs)
     returned: Any = None
     for original, entered, version in wide.values():
         written = _version(entered) != version
@@ -195,12 +217,19 @@ def _state(func: Any, name: str, args: Any, kwargs: Any) -> Any:
         return _foreach(name.removeprefix(_FOREACH), args, kwargs)
     if plain in ("add", "sub", "subtract") and kwargs.get("alpha", 1) != 1 and not into:
         sign = 1 if plain == "add" else -1
-        return _kept(name, args[0], exact.added(args[0], args[1], kwargs["alpha"], sign=sign))
+        args = _with_input(args, kwargs)
+        return _kept(name, args[0], exact.added(*args, **kwargs, sign=sign))
     if name in COMPOUND and not into:
+        args = _with_input(args, kwargs)
         return _kept(name, args[0], getattr(exact, plain)(*args, **kwargs))
     if name in EXACT or name in KEEPS or plain in ("foreach_zero", "foreach_copy"):
         return func(*args, **kwargs)
     return _rounded_at_once(func, args, kwargs)
+
+
+def _with_input(args: Any, kwargs: Any) -> tuple[Any, ...]:
+    """The arguments by position, with the first one in front if it was given as ``input=``."""
+    return (kwargs.pop("input"), *args) if "input" in kwargs else tuple(args)
 
 
 def _rounded_at_once(func: Any, args: Any, kwargs: Any) -> Any:
@@ -223,6 +252,22 @@ def _rounded_at_once(func: Any, args: Any, kwargs: Any) -> Any:
     return pytree.tree_map(_narrowed, result)
 
 
+def _plainly(func: Any, args: Any, kwargs: Any) -> Any:
+    return func(*args, **kwargs)
+
+
+def _narrowly(func: Any, args: Any, kwargs: Any) -> Any:
+    """A loss scaler's own kernels know float32 only: its factor, and whether all is finite."""
+    leaves, structure = pytree.tree_flatten((tuple(args), dict(kwargs)))
+    narrow = [_narrowed(x) for x in leaves]
+    args, kwargs = pytree.tree_unflatten(narrow, structure)
+    result = func(*args, **kwargs)
+    for given, used in zip(leaves, narrow, strict=True):
+        if given is not used:
+            given.copy_(used)
+    return result
+
+
 def _kept(name: str, target: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
     return target.copy_(result) if name.endswith("_") and not name.endswith("__") else result
 
@@ -234,8 +279,8 @@ def _narrowed(x: Any) -> Any:
 def _foreach(name: str, args: Any, kwargs: Any) -> Any:
     """A call on lists of tensors, one tensor after the other."""
     plain = name.removesuffix("_")
-    function = getattr(torch.Tensor, plain, None) or getattr(torch, plain)
-    count = len(args[0])
+    function = getattr(torch, plain, None) or getattr(torch.Tensor, plain)
+    count = len(next(x for x in args if isinstance(x, (list, tuple))))
 
     def element(x: Any, place: int) -> Any:
         return x[place] if isinstance(x, (list, tuple)) and len(x) == count else x

@@ -50,10 +50,11 @@ def compare_with(
 def operator_evidence(diagnosis: Diagnosis | None) -> Cause | None:
     """What the first operators that differ say of the whole: rounding only if all of them do.
 
-    That operators were added or removed says nothing of what they compute together.
+    That operators were added or removed says nothing of what they compute together, nor does a
+    difference of unknown size.
     """
     causes = [culprit.cause for culprit in diagnosis.culprits] if diagnosis is not None else []
-    telling = [cause for cause in causes if cause is not Cause.PROGRAM]
+    telling = [cause for cause in causes if cause not in (Cause.PROGRAM, Cause.UNKNOWN)]
     if len(telling) < len(causes):
         telling = [cause for cause in telling if cause is not Cause.ROUNDING]
     return next((c for c in telling if c is not Cause.ROUNDING), next(iter(telling), None))
