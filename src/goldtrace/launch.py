@@ -5,23 +5,25 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.determinism import profile_for
 from goldtrace.environment import require_platform
-from goldtrace.errors import RunnerDiedError, error_from_json
+from goldtrace.errors import RunnerDiedError, UsageError, error_from_json
 from goldtrace.heartbeat import steps_done
-from goldtrace.model.codec import decode_trace, read_files
+from goldtrace.model.codec import HEADER, STEPS, decode_trace, read_files
 from goldtrace.model.execution import Execution
+from goldtrace.process_group import end, kill, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -102,33 +104,32 @@ def launch(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            with _ended_with_us(child):
+            try:
                 if hasattr(_THREAD, "children"):
                     _THREAD.children.add(child)
-                status = _wait(child, out / "steps", watch)
+                _wait(child, out / "steps", watch)
+            finally:
+                status = end(child)
         error = out / "error.json"
         if error.exists():
             raise error_from_json(json.loads(error.read_text(encoding="utf-8")))
-        if status != 0:
-            raise RunnerDiedError(
-                "the child process ended without an answer",
-                where=f"{spec.name} on {device}",
-                expected="a trace",
-                found=f"{describe_status(status)}\n{_tail(log)}",
-                hint=f"goldtrace check {spec.name}",
-            )
-        return decode_trace(read_files(out))
+        if status == 0 and (out / HEADER).exists() and (out / STEPS).exists():
+            return decode_trace(read_files(out))
+        raise RunnerDiedError(
+            "the child process ended without an answer",
+            where=f"{spec.name} on {device}",
+            expected="a trace",
+            found=f"{describe_status(status)}\n{_tail(log)}",
+            hint=f"goldtrace check {shlex.quote(spec.name)}",
+        )
 
 
 def _wait(
     child: subprocess.Popen[bytes], progress: Path, watch: Callable[[int], None] | None
-) -> int:
-    while watch is not None:
-        try:
-            return child.wait(timeout=_LOOK)
-        except subprocess.TimeoutExpired:  # noqa: PERF203 - that is what waiting ends with
-            watch(steps_done(progress))
-    return child.wait()
+) -> None:
+    while watch is not None and not wait_for(child, _LOOK):
+        watch(steps_done(progress))
+    wait_for(child)
 
 
 @functools.lru_cache
@@ -136,16 +137,27 @@ def numpy_of(interpreter: str) -> str | None:
     """The release of numpy of another interpreter, whose pins have other names from it.
 
     ``None`` for this interpreter, and where there is none.
+
+    Raises:
+        UsageError: it can't be started.
     """
     if interpreter == sys.executable:
         return None
-    answer = subprocess.run(  # noqa: S603 - the interpreter is the user's choice
-        [interpreter, "-c", "import importlib.metadata as m; print(m.version('numpy'))"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        answer = subprocess.run(  # noqa: S603 - the interpreter is the user's choice
+            [interpreter, "-c", "import importlib.metadata as m; print(m.version('numpy'))"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise UsageError(
+            "this interpreter can't be started",
+            where=interpreter,
+            expected="a Python, such as .venv/bin/python",
+            found=error.strerror,
+        ) from error
     return answer.stdout.strip() or None
 
 
@@ -184,13 +196,13 @@ class _Children:
         with self._lock:
             self._running.append(child)
             if self._ended:
-                _kill(child)
+                kill(child)
 
     def end(self) -> None:
         with self._lock:
             self._ended = True
             for child in self._running:
-                _kill(child)
+                kill(child)
 
 
 def child_environment(
@@ -212,23 +224,6 @@ def describe_status(status: int) -> str:
         return f"killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"killed by signal {-status}"
-
-
-@contextmanager
-def _ended_with_us(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """End the child's whole process group when the block is left before the child has ended."""
-    try:
-        yield
-    finally:
-        _kill(child)
-        child.wait()
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child that has not ended, with whatever it has started."""
-    if child.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _tail(log: Path) -> str:

@@ -215,7 +215,11 @@ class _Session:
         if hasattr(config, "workeroutput"):
             config.workeroutput[_UNUSED] = self._unused
         elif self._unused or self._tally is not None or config.option.golden_report is not None:
-            self._sums().finish(session, self._unused)
+            from goldtrace.isolation.role import is_isolated
+
+            # A child has part of the session's runs, and the same options: the report isn't its.
+            if not is_isolated(config):
+                self._sums().finish(session, self._unused)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         if self._tally is not None:

@@ -86,7 +86,7 @@ def test_doctor_exports_the_checklist_of_a_run(project, goldtrace):
     [
         (("doctor", "other"), "no run 'other'"),
         (("doctor", "tiny", "--profile", "cuda"), "a profile of its own"),
-        (("doctor", "tiny", "--device", "cuda"), "does not run on this device"),
+        (("doctor", "tiny", "--device", "cuda"), "tiny isn't declared for this device"),
     ],
 )
 def test_doctor_looks_only_at_runs_that_there_are(project, goldtrace, arguments, words):

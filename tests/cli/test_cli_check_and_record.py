@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from goldtrace.cli.options import devices
+from goldtrace.workflow.checking import select
+
 
 def test_record_check_change_and_record_again(project, goldtrace):
     project.declare("tiny", "training:train")
@@ -180,6 +183,7 @@ def test_an_interrupt_keeps_the_old_golden_and_ends_the_child(project, goldtrace
 def test_an_interrupt_of_a_check_ends_every_training(project):
     for name in ("one", "two"):
         project.declare(name, f"training:sleeps_{name}")
+    project.declare("begins", "training:train")
     source = "".join(
         f"def sleeps_{name}(run):\n"
         f"    open('asleep-{name}', 'w').write(str(os.getpid()))\n    time.sleep(900)\n"
@@ -187,7 +191,7 @@ def test_an_interrupt_of_a_check_ends_every_training(project):
     )
     training = project.root / "training.py"
     training.write_text(training.read_text() + source)
-    command = [sys.executable, "-m", "goldtrace.cli", "check", "--jobs", "2"]
+    command = [sys.executable, "-m", "goldtrace.cli", "check", "--jobs", "2", "--report", "report"]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
     ) as process:
@@ -203,6 +207,45 @@ def test_an_interrupt_of_a_check_ends_every_training(project):
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+    # What was done by then is not lost, and what was not is no pass.
+    document = json.loads((project.root / "report" / "report.json").read_text())
+    found = {run["name"]: run["headline"] for run in document["runs"]}
+    assert found == {
+        "begins": "no golden for cpu-portable",
+        "one": "error: interrupted",
+        "two": "error: interrupted",
+    }
+
+
+@pytest.mark.parametrize("output", ["ascii", "closed", "a pipe that nobody reads"])
+def test_the_answer_is_in_its_files_whatever_becomes_of_standard_output(project, output):
+    project.declare("tiny", "training:train")
+    command = f"{sys.executable} -m goldtrace.cli check --no-candidates --report out --json a.json"
+    end = {"ascii": "", "closed": " >&-", "a pipe that nobody reads": " | true"}[output]
+    done = subprocess.run(
+        ["/bin/bash", "-o", "pipefail", "-c", command + end],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.returncode == (4 if "pipe" in output else 3)
+    if output == "ascii":
+        assert "--reason '\\u2026'" in done.stdout
+    for file in ("out/report.json", "a.json"):
+        (run,) = json.loads((project.root / file).read_text())["runs"]
+        assert run["verdict"] == "missing"
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_is_trained(project, goldtrace):
+    project.declare("tiny", "training:train")
+    (project.root / "file").touch()
+    status, _, err = goldtrace("check", "--report", "file/report")
+    assert status == 2
+    assert "file/report: the report can't be written" in err
+    assert "training" not in err
 
 
 def test_a_killed_parent_takes_its_child_along(project):
@@ -254,6 +297,9 @@ def test_diff_compares_two_directories(project, goldtrace):
         (["check", "--golden-dir", "nowhere"], ["no declared runs"]),
         (["check", "--jobs", "0"], ["1 or more"]),
         (["check", "--device", "tpu"], ["cpu and cuda"]),
+        (["check", "--device", "cuda"], ["no run is declared for this device", "--device cpu"]),
+        (["check", "tiny", "--device", "cuda"], ["tiny isn't declared", "golden/tiny/run.toml"]),
+        (["record", "tiny", "--device", "cuda", "--reason", "why"], ["tiny isn't declared"]),
         (["record"], ["--reason"]),
         (["record", "--reason", "  "], ["an empty reason"]),
         (["record", "--reason", "why", "--repeat", "1"], ["2 or more"]),
@@ -268,6 +314,19 @@ def test_wrong_usage_is_exit_status_2_and_says_what_is_expected(
     assert status == 2
     for word in words:
         assert word in err
+
+
+def test_a_run_or_a_device_that_is_named_twice_is_trained_once(project):
+    project.declare("tiny", "training:train", 'devices = ["cpu", "cuda"]\n')
+    runs = select(project.root / "golden", ["tiny", "tiny"], devices("cpu,cuda,cpu"))
+    assert [(spec.name, device) for spec, device in runs] == [("tiny", "cpu"), ("tiny", "cuda")]
+    assert len(select(project.root / "golden", [], ("cpu", "cpu"))) == 1
+
+
+def test_a_run_for_another_device_is_passed_over_where_none_is_named(project):
+    project.declare("gpu", "training:train", 'devices = ["cuda"]\n')
+    project.declare("tiny", "training:train")
+    assert [spec.name for spec, _ in select(project.root / "golden", [], ["cpu"])] == ["tiny"]
 
 
 def test_a_wrong_key_in_run_toml_names_file_line_and_key(project, goldtrace):

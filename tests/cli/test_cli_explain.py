@@ -6,11 +6,8 @@ import json
 import subprocess
 import sys
 import sysconfig
-from pathlib import Path
 
 import pytest
-
-import goldtrace as goldtrace_package
 
 STEPS = """
 import torch
@@ -98,9 +95,9 @@ def test_another_interpreter_is_held_against_this_one_and_the_culprit_called_in_
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = other / "lib" / version / "site-packages"
     (packages / "changed.py").write_text(OTHER_TORCH)
-    # The folder of an editable goldtrace is no part of the other's path by itself.
-    here = f"{sysconfig.get_path('purelib')}\n{Path(goldtrace_package.__file__).parents[1]}\n"
-    (packages / "changed.pth").write_text(f"{here}import changed\n")
+    # torch and the rest, but no goldtrace: an editable one lies elsewhere.
+    packages_here = sysconfig.get_path("purelib")
+    (packages / "changed.pth").write_text(f"{packages_here}\nimport changed\n")
 
     status, out, error = goldtrace(
         *("explain", "tiny", "--against", other / "bin" / "python"),

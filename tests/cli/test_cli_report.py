@@ -62,7 +62,12 @@ def test_check_writes_a_report_that_the_command_shows_again(checked, goldtrace, 
         ("[]", "this file is no report"),
         ('{"schema": 1, "runs": [5]}', "this file is no report"),
         ('{"schema": 7, "runs": []}', "schema 7"),
+        ('{"schema": 1, "runs": 5}', "this file is no report"),
+        ('{"schema": 1, "change_points": 5}', "this file is no report"),
+        ('{"schema": 1, "runs": [], "x": NaN}', "NaN is no number"),
+        ("[" * 100000, "no JSON"),
         ('{"schema": 1, "runs": [{"name": "old"}]}', "lacks what a page shows"),
+        ('{"schema": 1, "runs": [{"name": 5}]}', "runs[0].name"),
     ],
 )
 def test_what_is_no_report_is_refused_with_the_reason(goldtrace, tmp_path, content, message):

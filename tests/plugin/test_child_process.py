@@ -179,3 +179,18 @@ def test_a_killed_session_takes_its_child_along(hanging: Project) -> None:
     session.kill()
     session.communicate(timeout=60)
     assert wait_until_gone(pid)
+
+
+def test_what_a_child_has_started_ends_with_it(project: Project) -> None:
+    project.without_torch()
+    project.write(
+        "test_left.py",
+        "import os, pathlib, subprocess\n"
+        "def test_left(golden_run):\n"
+        "    child = subprocess.Popen(['sleep', '900'])\n"
+        "    pathlib.Path('left').write_text(str(child.pid))\n"
+        "    os._exit(3)\n",
+    )
+    project.run().assert_outcomes(failed=1)
+    pid = int((project.path / "left").read_text())
+    assert wait_until_gone(pid)

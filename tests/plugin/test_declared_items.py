@@ -164,3 +164,16 @@ goldtrace.workflow.proposing.launch = interrupted
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*interrupted while a candidate golden was made*"])
     assert project.report()["one@cpu"]["verdict"] == "missing"
+
+
+def test_a_golden_directory_may_be_named_from_below(project: Project) -> None:
+    project.without_torch(LAUNCH)
+    declare(project, "one")
+    project.write("inner/kept", "")
+    project.pytester.chdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.path / "inner")
+        listed = project.pytester.runpytest_subprocess(
+            "--collect-only", "-q", "--golden-dir=../golden", "../golden"
+        )
+    listed.stdout.fnmatch_lines(["golden/one/run.toml::cpu"])

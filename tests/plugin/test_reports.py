@@ -175,3 +175,30 @@ def test_nobody_is_shown_progress_who_wants_quiet_or_has_no_terminal(project: Pr
     assert "\x1b" not in text
     assert "/8" not in on_a_terminal(project, "-q")
     assert "/8" not in on_a_terminal(project, TERM="dumb")
+
+
+def test_what_only_collects_and_a_child_leave_the_report_as_it_is(two: Project) -> None:
+    conftest = two.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text()
+        + """
+def pytest_unconfigure(config):
+    from pathlib import Path
+    if getattr(config.option, "golden_isolated", False):
+        Path("seen").write_text(str(Path("report/report.json").exists()))
+"""
+    )
+    two.run("--golden-report=report", "--golden-no-candidates")
+    assert (two.path / "seen").read_text() == "False"
+    before = (two.path / "report/report.json").read_bytes()
+    two.run("--golden-report=report", "--collect-only")
+    assert (two.path / "report/report.json").read_bytes() == before
+
+
+def test_a_summary_that_cannot_be_written_is_a_warning(
+    two: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(two.path))
+    result = two.run()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["::warning title=goldtrace::the summary can't be written: *"])

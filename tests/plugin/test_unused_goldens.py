@@ -49,6 +49,9 @@ def test_they_are_reported_and_fail_a_strict_session(changed: Project) -> None:
     one = changed.run("tests/test_two.py::test_stays")
     one.stdout.fnmatch_lines([FILE])
     assert "test_goes" not in one.stdout.str()
+    one.stdout.fnmatch_lines(
+        ["*any more: goldtrace ledger --remove tests.test_file--test_it --reason *"]
+    )
     shutil.rmtree(changed.path / "golden" / "tests.test_file--test_it")
     assert "unused" not in changed.run("tests/test_two.py::test_stays").stdout.str()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ def propose(report: Path, store: GoldenStore, trace: Trace) -> Path:
     folder = store_candidate(
         report, plan, trace.header, verdict="drift", cause="argument", uncalibrated=None
     )
+    document = {"schema": 1, "runs": [{"candidate": {"folder": folder, "why_not": None}}]}
+    (report / "report.json").write_text(json.dumps(document), encoding="utf-8")
     return report / folder
 
 
@@ -48,7 +51,7 @@ def zipped(files: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) 
 
 def as_github_serves(report: Path) -> bytes:
     """The report's files at the top."""
-    return zipped({**contents(report), "report.json": b"{}"})
+    return zipped(contents(report))
 
 
 def as_gitlab_serves(report: Path) -> bytes:

@@ -18,6 +18,7 @@ from goldtrace.candidates.writing import discard_candidate
 from goldtrace.errors import CandidateError, GoldenError
 from goldtrace.model import sealed
 from goldtrace.store.golden import GoldenStore
+from goldtrace.workflow.proposing import clear_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,57 @@ def test_a_folder_that_is_no_candidate_is_left_alone(tmp_path: Path) -> None:
     (place / "mine.txt").touch()
     discard_candidate(tmp_path, "tiny", "cpu-portable")
     assert (place / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("platform", [None, "cpu-portable"])
+def test_what_an_earlier_check_left_is_cleared_away_however_its_run_ends_now(
+    report: Path, platform: str | None
+) -> None:
+    ended = {"name": "tiny", "platform": platform, "candidate": None}
+    clear_candidates(report, [ended])
+    assert not candidate(report).exists()
+
+
+def test_what_a_run_that_is_not_checked_now_left_is_cleared_away(report: Path) -> None:
+    folder = "candidates/tiny/cpu-portable"
+    stored = {"name": "tiny", "platform": "cpu-portable", "candidate": {"folder": folder}}
+    clear_candidates(report, [stored])
+    assert candidate(report).exists()
+    clear_candidates(report, [])
+    assert not candidate(report).exists()
+
+
+@pytest.mark.parametrize("served", [None, samples.as_github_serves, samples.as_gitlab_serves])
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ('{"schema": 1, "runs": [{"candidate": null}]}', "does not speak of"),
+        ('{"schema": 1, "runs": [{"candidate": {"folder": "candidates/a/b"}}]}', "candidates/a/b"),
+        ('{"schema": 1, "runs": [{"candidate": {"folder": null}}]}', "does not speak of"),
+        ('{"schema": 1, "runs": [3]}', "something else"),
+        ('{"schema": 1, "runs": [{"candidate": []}]}', "something else"),
+        ("[" * 9, "something else"),
+        ("", "something else"),
+        (None, "no such file"),
+    ],
+)
+def test_a_candidate_that_the_report_does_not_name_is_refused(
+    report: Path,
+    tmp_path: Path,
+    served: Callable[[Path], bytes] | None,
+    document: str | None,
+    words: str,
+) -> None:
+    (report / "report.json").unlink()
+    if document is not None:
+        (report / "report.json").write_text(document)
+    place = report
+    if served is not None:
+        place = tmp_path / "report.zip"
+        place.write_bytes(served(report))
+    with pytest.raises(CandidateError) as refusal:
+        read_candidates(place)
+    assert words in str(refusal.value)
 
 
 def edit_manifest(report: Path, **changes: Any) -> None:

@@ -47,3 +47,12 @@ def test_what_processes_disagree_on_is_not_certified() -> None:
         certify([samples.trace(), samples.trace(losses=(2.5, 1.25, 0.5))])
     with pytest.raises(NotRepeatableError, match="certifies nothing"):
         certify([samples.trace()])
+
+
+def test_a_git_identity_in_another_encoding_costs_no_golden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_bytes("[user]\n\tname = Zoë\n".encode("latin-1"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    assert sign("why", root=tmp_path, moved="unchanged").who.startswith("Zo\ufffd")

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from goldtrace.environment import accelerator, platform_key, platform_problem, platforms
+from goldtrace.environment.ci import in_ci
 from goldtrace.errors import DeviceUnavailableError
 from goldtrace.model.machine import Processor
 
@@ -86,3 +87,17 @@ def test_finding_the_key_imports_neither_torch_nor_numpy() -> None:
     )
 
     assert (answer.stdout.strip(), answer.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("true", True), ("1", True), ("woodpecker", True), ("", False), ("0", False)]
+    + [(word, False) for word in ("no", "No", "off", "false", "FALSE")],
+)
+def test_ci_is_set_unless_it_is_set_to_a_word_for_no(
+    monkeypatch: pytest.MonkeyPatch, word: str, *, expected: bool
+) -> None:
+    monkeypatch.setenv("CI", word)
+    assert in_ci() is expected
+    monkeypatch.delenv("CI")
+    assert not in_ci()

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from goldtrace.determinism.numpy_groups import numpy_avx512_groups
-from goldtrace.errors import RunnerDiedError
+from goldtrace.errors import RunnerDiedError, UsageError
 from goldtrace.launch import child_environment, describe_status, launch, numpy_of
 from goldtrace.model.machine import processor
 from goldtrace.model.spec import RunSpec
@@ -48,3 +48,9 @@ def test_another_interpreter_is_pinned_by_the_names_of_its_own_numpy(tmp_path):
     assert told.read_text().split() == list(expected)
     assert numpy_of(str(interpreter)) == "2.2.3"
     assert numpy_of(sys.executable) is None
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match="can't be started") as error:
+        launch(RunSpec(name="tiny", entry="a:b"), "cpu", root=tmp_path, interpreter="/nonexistent")
+    assert "/nonexistent" in str(error.value)

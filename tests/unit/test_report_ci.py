@@ -150,3 +150,44 @@ def test_a_report_directory_has_every_face_and_can_be_read_again(document, root)
     assert read_document(root / "a" / "report") == document
     for name in report_files(document, root=root):
         (root / "a" / "report" / name).read_text(encoding="utf-8")
+
+
+def test_a_summary_that_cannot_be_written_is_a_warning_and_costs_no_verdict(root) -> None:
+    variables = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(root)}
+    warning, error = publish(DRIFT, root=root, variables=variables)
+    assert warning.startswith("::warning title=goldtrace::the summary can't be written: ")
+    assert error.startswith("::error title=golden tiny")
+
+
+def test_gitlab_is_told_places_from_the_top_of_its_checkout(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "projects" / "model"
+    project.mkdir(parents=True)
+    (project / "training.py").touch()
+
+    def path() -> str:
+        write_report(project / "report", DRIFT, root=project)
+        (issue,) = json.loads((project / "report" / "gitlab-codequality.json").read_text())
+        return str(issue["location"]["path"])
+
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path))
+    assert path() == "projects/model/training.py"
+    # Somebody else's variable, which says nothing of this project.
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path / "elsewhere"))
+    assert path() == "training.py"
+    monkeypatch.delenv("CI_PROJECT_DIR")
+    assert path() == "training.py"
+
+
+def test_goldens_in_another_folder_are_named_by_it(tmp_path) -> None:
+    golden = tmp_path / "accepted" / "goldens"
+    (golden / "tiny").mkdir(parents=True)
+    (golden / "tiny" / "run.toml").touch()
+    (line,) = annotate(DRIFT, root=golden.parent, top=tmp_path, golden=golden)
+    assert "file=accepted/goldens/tiny/run.toml::" in line
+    (issue,) = code_quality(DRIFT, root=golden.parent, top=tmp_path, golden=golden)
+    assert issue["location"]["path"] == "accepted/goldens/tiny/run.toml"
+    (golden / "tiny" / "run.toml").unlink()
+    (issue,) = code_quality(DRIFT, root=golden.parent, top=tmp_path, golden=golden)
+    assert issue["location"]["path"] == "accepted/goldens"

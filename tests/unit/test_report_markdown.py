@@ -8,8 +8,16 @@ import pytest
 from report_samples import HOSTILE, drift, hostile, result, rounding
 from test_report_html import BISECTION, DOCUMENTS
 
+from goldtrace.model.checklist import yes
+from goldtrace.model.upgrade import Bisection, Probe, Severity, Standing
 from goldtrace.report import to_document
-from goldtrace.report.markdown import code, escaped, render_markdown
+from goldtrace.report.checklist import checklist_markdown
+from goldtrace.report.markdown import code, render_markdown
+from goldtrace.report.text import escaped
+from goldtrace.report.upstream import render_bisection_markdown
+
+DRIFT = to_document([drift()])
+[CULPRIT] = DRIFT["runs"][0]["diagnosis"]["culprits"]
 
 
 def cells(line: str) -> int:
@@ -35,6 +43,28 @@ def test_a_hostile_name_is_neither_markup_nor_a_line_nor_a_mention(document) -> 
     assert not re.search(r"(?<!\\)\[x(?<!\\)\]\(", text)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e\ud800-\udfff]", text)
     assert not any(line.startswith(("## ", "::")) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("word", ["#12", "@octocat", "~~x~~", "<i>", "[a](b)", "$x$"])
+def test_every_page_escapes_alike(word) -> None:
+    run = {**DRIFT["runs"][0], "first_divergence": {"class": word}}
+    run["diagnosis"] = {**run["diagnosis"], "culprits": [{**CULPRIT, "class": word}]}
+    bisection = Bisection(
+        target=word,
+        device=word,
+        question=word,
+        until=Severity.ROUNDING,
+        machine=word,
+        probes=(Probe(label=word, standing=Standing.TRAINED, answer=word, environment=word),),
+        notes=(word,),
+    )
+    for page in (
+        render_markdown({"schema": 1, "runs": [run]}),
+        render_bisection_markdown(bisection),
+        checklist_markdown(word, {word: word}, [yes("lock", word, word)]),
+    ):
+        assert escaped(word) in page
+        assert word not in page
 
 
 def test_a_pipe_and_a_backtick_are_escaped() -> None:

@@ -286,7 +286,6 @@ def test_a_damaged_golden_is_replaced_and_keeps_its_ledger(
     plan = samples.record(store, samples.trace())
     golden = store.load(RUN, PLATFORM)
     assert plan.action is PlanAction.REPLACED
-    assert name in (plan.damage or "")
     assert golden is not None
     assert [entry.previous for entry in golden.ledger] == [None, first.entry.golden]
 
@@ -469,3 +468,15 @@ def test_a_ledger_entry_has_its_digests_from_the_store(store: GoldenStore) -> No
     plan = store.plan(trace, certificate=Certificate.of(trace, processes=2), entry=forged)
     assert isinstance(plan.entry, LedgerEntry)
     assert (plan.entry.golden, plan.entry.previous) == (trace_digest(encode_trace(trace)), None)
+
+
+def test_whether_there_is_a_golden_and_of_what_is_told_without_reading_it_all(
+    store: GoldenStore, place: Path
+) -> None:
+    samples.record(store, samples.taped())
+    for name in ("steps.jsonl", "tape.jsonl.gz", "ledger.jsonl"):
+        (place / name).unlink()
+        (place / name).symlink_to("nowhere")  # which no read follows
+    assert store.runs() == [RUN]
+    assert store.platforms(RUN) == [PLATFORM]
+    assert store.origins() == {RUN: samples.header().origin}

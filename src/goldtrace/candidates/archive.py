@@ -11,6 +11,7 @@ import os
 import stat
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 
+Wanted = Callable[[list[str]], bool]
+"""Whether a file is read, from the parts of its path."""
+
 AGAIN = "download the artifact of the CI job again"
 
 
@@ -47,18 +51,30 @@ def read_report(path: Path) -> dict[str, bytes]:
         CandidateError: ``path`` is neither a directory nor a whole, harmless zip, or holds more
             than one report, or no candidate.
     """
-    if path.is_dir():
-        files = _read_directory(path)
-    elif path.is_file():
-        files = _read_zip(path)
-    else:
-        raise CandidateError(
-            "there is no such report",
-            where=str(path),
-            expected="the directory of --golden-report, or the zip of a CI job's artifacts",
-        )
+    files = _read(path, _is_wanted)
     _only_one(files, path)
     return files
+
+
+def read_document(path: Path, name: str) -> bytes | None:
+    """The file of this name, relative to ``path`` and with ``/``, that lies beside the candidates.
+
+    Raises:
+        CandidateError: it is no plain file, or too large.
+    """
+    return _read(path, lambda parts: parts == name.split("/")).get(name)
+
+
+def _read(path: Path, wanted: Wanted) -> dict[str, bytes]:
+    if path.is_dir():
+        return _read_directory(path, wanted)
+    if path.is_file():
+        return _read_zip(path, wanted)
+    raise CandidateError(
+        "there is no such report",
+        where=str(path),
+        expected="the directory of --golden-report, or the zip of a CI job's artifacts",
+    )
 
 
 def _only_one(files: dict[str, bytes], path: Path) -> None:
@@ -91,13 +107,13 @@ def _is_wanted(parts: list[str]) -> bool:
     return is_name(parts[-3]) and is_name(parts[-2])
 
 
-def _read_directory(root: Path) -> dict[str, bytes]:
+def _read_directory(root: Path, wanted: Wanted) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     total = 0
     for folder, name in _walk(root):
         file = folder / name
         relative = file.relative_to(root).as_posix()
-        if not _is_wanted(relative.split("/")):
+        if not wanted(relative.split("/")):
             continue
         try:
             descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -128,10 +144,10 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
             yield Path(folder), name
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def _read_zip(path: Path, wanted: Wanted) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return dict(_entries(archive, path))
+            return dict(_entries(archive, path, wanted))
     except _DAMAGE as error:
         raise CandidateError(
             "the archive cannot be read",
@@ -142,7 +158,7 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         ) from error
 
 
-def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, bytes]]:
+def _entries(archive: zipfile.ZipFile, path: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
     entries = archive.infolist()
     if len(entries) > MOST_ENTRIES:
         raise _unsafe(path, "the archive", f"{len(entries)} entries")
@@ -156,7 +172,7 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, bytes]
             raise _unsafe(path, entry.filename, "a name that another entry has")
         seen.add(plain)
         parts = entry.filename.split("/")
-        if entry.is_dir() or not _is_wanted(parts):
+        if entry.is_dir() or not wanted(parts):
             continue
         total += entry.file_size
         _require_size(path, entry.filename, entry.file_size, total)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldtrace.candidates.archive import AGAIN, read_report
+from goldtrace.candidates.archive import AGAIN, read_document, read_report
 from goldtrace.candidates.manifest import MANIFEST, decode_manifest
 from goldtrace.errors import CandidateError, GoldenError
 from goldtrace.model import sealed
 from goldtrace.model.calibration_codec import CALIBRATION, decode_calibration
 from goldtrace.model.codec import decode_trace, trace_digest
+from goldtrace.report.document import REPORT
 from goldtrace.store.certificate import decode_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from goldtrace.candidates.manifest import Manifest
@@ -37,13 +39,50 @@ def read_candidates(path: Path) -> list[Candidate]:
     """Every candidate of a report, by run and platform.
 
     Raises:
-        CandidateError: the report cannot be read, or a candidate is not as it was stored.
+        CandidateError: the report cannot be read or does not name a candidate, or one is not as it
+            was stored.
     """
     folders: dict[str, dict[str, bytes]] = {}
     for name, content in read_report(path).items():
         folder, _, file = name.rpartition("/")
         folders.setdefault(folder, {})[file] = content
-    return [_read(folder, folders[folder], path) for folder in sorted(folders)]
+    found = [_read(folder, folders[folder], path) for folder in sorted(folders)]
+    [top] = {"/".join(folder.split("/")[:-3]) for folder in folders}
+    _require_named(folders, _named(path, top), path)
+    return found
+
+
+def _named(path: Path, top: str) -> set[str]:
+    """The folders of the candidates that the report's own document speaks of."""
+    name = f"{top}/{REPORT}".lstrip("/")
+    content = read_document(path, name)
+    try:
+        runs = json.loads(content or b"")["runs"]
+        return {
+            f"{top}/{run['candidate']['folder']}".lstrip("/")
+            for run in runs
+            if run.get("candidate") is not None
+        }
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise CandidateError(
+            "the report's document is needed, to tell its candidates from those of earlier checks",
+            where=f"{path}: {name}",
+            expected="what the check that failed wrote",
+            found="no such file" if content is None else "something else",
+            hint=AGAIN,
+        ) from error
+
+
+def _require_named(folders: Iterable[str], named: Collection[str], path: Path) -> None:
+    for folder in sorted(folders):
+        if folder not in named:
+            raise CandidateError(
+                "a candidate that the report does not speak of: an earlier check, or one that was "
+                "interrupted, has left it",
+                where=f"{path}: {folder}",
+                expected=", ".join(sorted(named)) or "none",
+                hint="check again",
+            )
 
 
 def _read(folder: str, files: Mapping[str, bytes], path: Path) -> Candidate:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from goldtrace.candidates.manifest import FILES, FOLDER, MANIFEST, Manifest, encode_manifest
 from goldtrace.model.sealed import sha256
-from goldtrace.store.names import check_name
+from goldtrace.store.names import check_name, is_name
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from goldtrace.model.trace import Header
@@ -75,6 +76,16 @@ def discard_candidate(report: Path, run: str, platform: str) -> None:
         with contextlib.suppress(OSError):
             (folder / MANIFEST).unlink()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_unnamed(report: Path, named: Collection[str]) -> None:
+    """Remove every candidate of a report whose folder, relative to it, is not ``named``."""
+    for manifest in (report / FOLDER).glob(f"*/*/{MANIFEST}"):
+        run, platform = manifest.parts[-3:-1]
+        listed = f"{FOLDER}/{run}/{platform}" in named
+        linked = manifest.parent.is_symlink() or manifest.parents[1].is_symlink()
+        if not listed and not linked and is_name(run) and is_name(platform):
+            discard_candidate(report, run, platform)
 
 
 def _folder(report: Path, run: str, platform: str) -> Path:

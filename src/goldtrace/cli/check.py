@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.cli.progress import announce, counting, watching
-from goldtrace.errors import ExitCode, UsageError
-from goldtrace.model.verdict import Verdict
+from goldtrace.errors import ExitCode, GoldtraceError, UsageError
+from goldtrace.model.verdict import Proposal, Verdict
 
 if TYPE_CHECKING:
     import argparse
@@ -75,37 +75,57 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Check, show, and answer with the exit status of the worst result."""
     from goldtrace.report.ci import publish
     from goldtrace.report.document import to_document
-    from goldtrace.report.folder import write_report
+    from goldtrace.report.folder import make_folder
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.checking import check, select
+    from goldtrace.workflow.checking import CheckInterrupted, check, select
 
     if arguments.nearest and arguments.strict:
         raise UsageError("--strict allows no other platform's golden", found="--nearest")
     runs = select(arguments.golden_dir, arguments.runs, arguments.device)
     store, root = GoldenStore(arguments.golden_dir), options.root_of(arguments.golden_dir)
-    with watching(store) if not arguments.quiet else nullcontext() as watch:
-        results = check(
-            runs,
-            store=store,
-            root=root,
-            jobs=arguments.jobs,
-            nearest=arguments.nearest,
-            report=arguments.report,
-            progress=announce if not arguments.quiet else lambda _: None,
-            watch=watch or (lambda *_: nullcontext()),
-        )
+    if arguments.report is not None:
+        make_folder(arguments.report)
+    try:
+        with watching(store) if not arguments.quiet else nullcontext() as watch:
+            results = check(
+                runs,
+                store=store,
+                root=root,
+                jobs=arguments.jobs,
+                nearest=arguments.nearest,
+                report=arguments.report,
+                progress=announce if not arguments.quiet else lambda _: None,
+                watch=watch or (lambda *_: nullcontext()),
+            )
+    except CheckInterrupted as interrupted:
+        _write(interrupted.results, arguments)
+        raise
+    # Before anything is printed, and before the candidates: the verdicts are there whatever
+    # becomes of standard output, and of further training.
+    _write(results, arguments)
     show(results, quiet=arguments.quiet, verbose=arguments.verbose)
     if arguments.report is not None:
-        # Before the candidates, so that the verdicts are there whatever ends their training.
-        write_report(arguments.report, to_document(results), root=root)
         results = _with_candidates(runs, results, store, arguments)
+        _write(results, arguments)
     document = to_document(results)
-    options.write_json(arguments.json, document)
-    if arguments.report is not None:
-        write_report(arguments.report, document, root=root)
-    for line in publish(document, root=root, variables=os.environ):
+    if str(arguments.json) == "-":
+        options.write_json(arguments.json, document)
+    for line in publish(document, root=root, variables=os.environ, golden=arguments.golden_dir):
         print(line)
     return exit_code(results, strict=arguments.strict)
+
+
+def _write(results: Sequence[RunResult], arguments: argparse.Namespace) -> None:
+    """The files that were asked for, each at once in the place of an earlier one."""
+    from goldtrace.report.document import to_document
+    from goldtrace.report.folder import write_report
+
+    document = to_document(results)
+    if arguments.report is not None:
+        golden = arguments.golden_dir
+        write_report(arguments.report, document, root=options.root_of(golden), golden=golden)
+    if str(arguments.json) != "-":
+        options.write_json(arguments.json, document)
 
 
 def show(results: Sequence[RunResult], *, quiet: bool, verbose: bool) -> None:
@@ -157,14 +177,19 @@ def _with_candidates(
     proposals = {}
     for spec, device in runs if arguments.candidates else ():
         [result] = [each for each in results if (each.name, each.device) == (spec.name, device)]
-        folder = trace_folder(report, spec.name, device)
         if not deserves_candidate(result):
+            continue
+        try:
+            trace = decode_trace(read_files(trace_folder(report, spec.name, device)))
+        except (GoldtraceError, OSError) as error:
+            why_not = f"its trace cannot be read: {error}"
+            proposals[spec.name, device] = Proposal(why_not=why_not)
             continue
         with counting(f"the candidate of {spec.name} on {device}") as counted:
             proposals[spec.name, device] = propose_declared(
                 spec,
                 result,
-                decode_trace(read_files(folder)),
+                trace,
                 store=store,
                 root=options.root_of(arguments.golden_dir),
                 report=report,

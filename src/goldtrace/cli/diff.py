@@ -95,14 +95,7 @@ def _paired(arguments: argparse.Namespace) -> RunResult:
     from goldtrace.workflow.checking import select
     from goldtrace.workflow.pairing import compare_compiled
 
-    chosen = select(arguments.golden_dir, [arguments.paired], [arguments.device])
-    if not chosen:
-        raise UsageError(
-            f"{arguments.paired} isn't declared for {arguments.device}",
-            where=str(arguments.golden_dir / arguments.paired / "run.toml"),
-            hint=f'devices = ["{arguments.device}"]',
-        )
-    [(spec, device)] = chosen
+    [(spec, device)] = select(arguments.golden_dir, [arguments.paired], [arguments.device])
     return compare_compiled(
         spec,
         device,

@@ -113,10 +113,8 @@ def _spec(arguments: argparse.Namespace) -> RunSpec:
         return RunSpec(name="doctor", entry=SURVEY, profile=profile)
     if arguments.profile is not None:
         raise UsageError("a run has a profile of its own", found=f"--profile {arguments.profile}")
-    chosen = select(arguments.golden_dir, [arguments.name], [arguments.device])
-    if not chosen:
-        raise UsageError(f"{arguments.name} does not run on this device", found=arguments.device)
-    return chosen[0][0]
+    [(spec, _)] = select(arguments.golden_dir, [arguments.name], [arguments.device])
+    return spec
 
 
 def _page(header: Header, points: Sequence[Point]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -80,7 +81,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     print(render_explanation(found.diagnosis, width=width))
     if arguments.reproducer is not None:
         culprit = write_reproducer(found, arguments.device, arguments.reproducer, root=root)
-        print(f"\n{culprit.op} by itself: python {arguments.reproducer / 'reproduce.py'}")
+        script = shlex.quote(str(arguments.reproducer / "reproduce.py"))
+        print(f"\n{culprit.op} by itself: python {script}")
         if (tried := try_reproducer(found, culprit, arguments.reproducer)) is not None:
             print(by_itself(tried))
     if (command := next_command(found)) is not None:
@@ -95,7 +97,9 @@ def next_command(found: Explanation) -> str | None:
         if " " not in change.what and change.what != "code" and change.golden and change.now:
             first, last = (version.partition("+")[0] for version in (change.golden, change.now))
             package = f"--package {change.what} --from {first} --to {last}"
-            return f"goldtrace bisect {found.spec.name} {package}"
+            spec = found.spec
+            run = spec.entry if spec.kind is spec.kind.TEST else spec.name
+            return f"goldtrace bisect {shlex.quote(run)} {package}"
     return None
 
 

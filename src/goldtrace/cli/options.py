@@ -16,7 +16,7 @@ DEVICES = ("cpu", "cuda")
 
 def devices(text: str) -> tuple[str, ...]:
     """``cpu,cuda`` as a tuple; an ``argparse`` type."""
-    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not chosen or not set(chosen) <= set(DEVICES):
         msg = f"expected a list of {' and '.join(DEVICES)}, found {text!r}"
         raise argparse.ArgumentTypeError(msg)
@@ -82,7 +82,7 @@ def write_json(path: Path | None, document: dict[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to a file, or to standard output for ``-``.
+    """Write ``text`` to a file, all or nothing, or to standard output for ``-``.
 
     Raises:
         UsageError: the file can't be written.
@@ -90,9 +90,10 @@ def write_text(path: Path, text: str) -> None:
     if str(path) == "-":
         sys.stdout.write(text)
         return
+    from goldtrace.report.writing import replace_text
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        replace_text(path, text)
     except OSError as error:
         raise UsageError(
             "the answer can't be written", where=str(path), found=error.strerror

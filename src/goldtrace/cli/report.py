@@ -30,6 +30,8 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Write what is asked for; without any, print the table."""
+    from jinja2 import TemplateError
+
     from goldtrace.report.folder import read_document
     from goldtrace.report.html import render_html
     from goldtrace.report.markdown import render_markdown
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if (arguments.html, arguments.markdown, arguments.json) == (None, None, None):
             rows = document.get("runs")
             print(render_markdown(document) if rows is None else render_rows(rows))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, TemplateError) as error:
         raise UsageError(
             "this report lacks what a page shows",
             where=str(arguments.report),

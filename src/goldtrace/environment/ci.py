@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
+_NO = ("", "0", "false", "no", "off", "n", "f")
+
 
 def in_ci() -> bool:
     """Whether the environment says that this is a CI job: ``CI`` is set, to no word for no."""
-    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+    return os.environ.get("CI", "").lower() not in _NO

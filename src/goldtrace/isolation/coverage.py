@@ -32,7 +32,6 @@ def measurement(scratch: Path) -> dict[str, Any] | None:
         "branch": config.branch,
         "include": config.run_include,
         "omit": config.run_omit,
-        "cwd": str(Path.cwd()),
     }
 
 
@@ -44,7 +43,7 @@ def measuring(settings: Mapping[str, Any] | None) -> Iterator[None]:
         return
     import coverage
 
-    given = {key: value for key, value in settings.items() if key not in ("source_pkgs", "cwd")}
+    given = {key: value for key, value in settings.items() if key != "source_pkgs"}
     if settings["source_pkgs"]:
         given["source_pkgs"] = settings["source_pkgs"]
     measured = coverage.Coverage(**given, messages=False)

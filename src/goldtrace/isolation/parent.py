@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from goldtrace.isolation.messages import (
     send,
 )
 from goldtrace.launch import child_environment
+from goldtrace.process_group import end, has_ended, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,7 +132,7 @@ class Child:
 
     def interrupt(self) -> None:
         """Do to the child what Ctrl-C did to this process, and wait for it briefly."""
-        if not self._connection.closed and self._process.poll() is None:
+        if not self._connection.closed and not has_ended(self._process):
             self._process.send_signal(signal.SIGINT)
         self._wait(_INTERRUPT_GRACE)
 
@@ -159,7 +159,7 @@ class Child:
         while True:
             # Data loader workers keep the channel open after a killed child: look at it as well.
             while not self._connection.poll(_ALIVE_CHECK):
-                if self._process.poll() is not None and not self._connection.poll(0):
+                if has_ended(self._process) and not self._connection.poll(0):
                     raise self._died(where)
                 if on_wait is not None:
                     on_wait()
@@ -176,11 +176,9 @@ class Child:
                     return message
 
     def _died(self, where: str) -> RunnerDiedError:
-        try:
-            status = self._process.wait(timeout=_INTERRUPT_GRACE)
-        except subprocess.TimeoutExpired:
-            status = None
+        ended = wait_for(self._process, _INTERRUPT_GRACE)
         self.kill()
+        status = self._process.returncode if ended else None
         lines = self._log.read_text(errors="replace").splitlines() if self._log else []
         fatal = [i for i, line in enumerate(lines) if line.startswith("Fatal Python error")]
         lines = lines[fatal[-1] :][:_STDERR_LINES] if fatal else lines[-_STDERR_LINES:]
@@ -194,14 +192,9 @@ class Child:
 
     def _wait(self, seconds: float) -> None:
         try:
-            self._process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            pass
+            wait_for(self._process, seconds)
         finally:
-            if self._process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+            end(self._process)
             self._connection.close()
 
 

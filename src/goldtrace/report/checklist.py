@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.model.checklist import Answer
+from goldtrace.report.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from goldtrace.model.checklist import Point
 
 _SIGNS = {Answer.YES: "✓ yes", Answer.NO: "✗ **no**", Answer.NOT_APPLICABLE: "· not applicable"}
-
-_SPECIAL = "\\`*_{}[]()#+!|~"
 
 
 def checklist_document(points: Sequence[Point]) -> list[dict[str, Any]]:
@@ -37,9 +35,9 @@ def checklist_markdown(title: str, facts: Mapping[str, str], points: Sequence[Po
     Names and values are escaped: none of them can end a cell, or be markup.
     """
     lines = [
-        f"# Reproducibility of {escape(title)}",
+        f"# Reproducibility of {_cell(title)}",
         "",
-        *(f"- {escape(name)}: {escape(value)}" for name, value in facts.items()),
+        *(f"- {_cell(name)}: {_cell(value)}" for name, value in facts.items()),
         "",
         f"{summary(points)}.",
         "",
@@ -48,10 +46,10 @@ def checklist_markdown(title: str, facts: Mapping[str, str], points: Sequence[Po
     ]
     for point in points:
         cells = (
-            escape(point.title),
+            _cell(point.title),
             _SIGNS[point.answer],
-            escape(point.found),
-            escape(point.remedy or ""),
+            _cell(point.found),
+            _cell(point.remedy or ""),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -66,9 +64,5 @@ def summary(points: Sequence[Point]) -> str:
     )
 
 
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
-    plain = " ".join(text.split())
-    plain = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in plain)
-    plain = "".join(f"\\{c}" if c in _SPECIAL else c for c in plain)
-    return html.escape(plain, quote=False)
+def _cell(text: str) -> str:
+    return escaped(" ".join(text.split()))

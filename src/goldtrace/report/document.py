@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from goldtrace.model.diagnosis import Culprit, Diagnosis
     from goldtrace.model.verdict import Change, Divergence, Proposal, RunResult
 
+REPORT = "report.json"
+"""The document's name in a report directory."""
+
 SCHEMA = 1
 """The version of the document's format."""
 

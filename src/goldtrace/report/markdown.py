@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.report.phrases import ulps
 from goldtrace.report.terminal.table import summary
-from goldtrace.report.text import clip, is_digest
+from goldtrace.report.text import CELL, SPECIAL, clip, escaped, is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +25,6 @@ _DETAILED = 20  # runs that are told in detail; a summary has a limit
 _CULPRITS = 5
 _CHANGES = 15
 _POINTS = 60
-_CELL = 300  # columns
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|&~#$@!])")
 _CODE = re.compile(r"[`|<>&@\\]")
 
 
@@ -40,20 +38,15 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def escaped(text: str) -> str:
-    """Text that stays on its line and in its cell, links nobody and becomes no markup."""
-    return _SPECIAL.sub(r"\\\1", clip(text, _CELL)).replace("\\@", "@\u200b")
-
-
 def _html(text: str) -> str:
     """Text within an HTML block, where Markdown's own escapes would be shown."""
-    text = _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", clip(text, _CELL))
-    return text.replace("&#64;", "@\u200b")
+    text = SPECIAL.sub(lambda found: f"&#{ord(found[1])};", clip(text, CELL))
+    return text.replace("&#64;", "@\u200b").replace("&#35;", "#\u200b")
 
 
 def code(text: str) -> str:
     """Text as code where that is safe everywhere, otherwise escaped."""
-    text = clip(text, _CELL)
+    text = clip(text, CELL)
     return escaped(text) if not text.strip() or _CODE.search(text) else f"`{text}`"
 
 
@@ -93,7 +86,7 @@ def _detail(run: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     if run["diagnosis"] is not None:
         cause = (run["first_divergence"] or {}).get("class") or "cause unknown"
-        yield f"**{cause}**: {escaped(run['diagnosis']['sentence'])}"
+        yield f"**{escaped(cause)}**: {escaped(run['diagnosis']['sentence'])}"
         yield ""
         yield from _culprits(run["diagnosis"]["culprits"])
     if run["equivalent_ulp"]:
@@ -124,7 +117,7 @@ def _culprits(culprits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         [
             (
                 code(each["op"]),
-                each["class"],
+                escaped(each["class"]),
                 escaped(" ".join(filter(None, (each["phase"], each["module"], each["line"])))),
                 escaped(each["what"]),
             )

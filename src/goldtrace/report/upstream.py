@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.diagnose.reproducer import SCRIPT
-from goldtrace.report.text import plain
+from goldtrace.report.text import escaped
 from goldtrace.report.upgrades import (
     answer_of,
     details,
@@ -17,15 +19,21 @@ from goldtrace.report.upgrades import (
 )
 
 if TYPE_CHECKING:
-    from goldtrace.model.upgrade import Bisection, ChangePoint
+    from goldtrace.model.upgrade import Bisection, ChangePoint, Probe
 
 _CULPRITS = 20
 """Operators that a page lists before it counts them."""
 
+cell = partial(escaped, width=2000)
+"""What a page says; names and notes may be long, but not endless."""
+
 
 def render_bisection_markdown(bisection: Bisection) -> str:
     """Change points, what is known about each with its reproducer, and every probe."""
-    lines = [f"### {cell(bisection.target)} on {bisection.device}: {cell(bisection.question)}", ""]
+    lines = [
+        f"### {cell(bisection.target)} on {cell(bisection.device)}: {cell(bisection.question)}",
+        "",
+    ]
     if bisection.machine:
         lines += [cell(bisection.machine), ""]
     if bisection.change_points:
@@ -47,23 +55,19 @@ def render_bisection_markdown(bisection: Bisection) -> str:
         "",
         "| probe | answer | time | environment |",
         "| --- | --- | --- | --- |",
-        *(
-            f"| {cell(p.label)} | {cell(answer_of(p))} | {time_of(p)} | {p.environment or ''} |"
-            for p in bisection.probes
-        ),
+        *(_probe(probe) for probe in bisection.probes),
         "",
         "</details>",
         "",
-        summary(bisection),
+        cell(summary(bisection)),
         "",
     ]
     return "\n".join(lines)
 
 
-def cell(text: str) -> str:
-    """Text that neither ends a table's cell nor becomes HTML or Markdown."""
-    one_line = plain(text).replace("\n", " ")
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|&" else c for c in one_line)
+def _probe(probe: Probe) -> str:
+    cells = (probe.label, answer_of(probe), time_of(probe), probe.environment or "")
+    return f"| {' | '.join(map(cell, cells))} |"
 
 
 def _row(point: ChangePoint) -> str:
@@ -105,12 +109,14 @@ def _script(point: ChangePoint) -> list[str]:
         text = Path(point.reproduction.folder, SCRIPT).read_text(encoding="utf-8")
     except OSError:
         return []
+    # Longer than any in the text, so that nothing in it ends the block.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return [
         f"<details><summary>{SCRIPT}: it needs torch alone, and the files beside it</summary>",
         "",
-        "```python",
+        f"{fence}python",
         text.rstrip(),
-        "```",
+        fence,
         "",
         "</details>",
         "",

@@ -10,7 +10,6 @@ import pytest
 
 from goldtrace.errors import GoldtraceError, PlatformUnsupportedError
 from goldtrace.launch import launch
-from goldtrace.model.codec import write_files
 from goldtrace.session.candidates import announce
 from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express
@@ -21,7 +20,7 @@ from goldtrace.store.declared import load_run
 from goldtrace.store.golden import GoldenStore
 from goldtrace.workflow.calibrating import calibrate
 from goldtrace.workflow.certifying import certify_and_store
-from goldtrace.workflow.checking import incomparable, judge, remember
+from goldtrace.workflow.checking import incomparable, judge, keep, remember
 from goldtrace.workflow.proposing import deserves_candidate, propose_declared
 
 if TYPE_CHECKING:
@@ -79,9 +78,6 @@ class DeclaredRun(pytest.Item):
             self.stash[RESULT] = incomparable(golden.spec, self.name, error)
             express(self.stash[RESULT])
             return
-        folder = trace_folder(settings, golden.spec.name, self.name)
-        if folder is not None:
-            write_files(trace, folder)
         result = judge(golden.spec, trace, store, nearest=settings.nearest)
         if settings.update.covers(result):
             again = launch(golden.spec, self.name, root=settings.root)
@@ -94,7 +90,10 @@ class DeclaredRun(pytest.Item):
             )
             self.stash[WRITTEN] = describe(recorded)
             result = judge(golden.spec, trace, store)
-        remember(result, trace, store)
+        remember(golden.spec, result, trace, store)
+        folder = trace_folder(settings, golden.spec.name, self.name)
+        if folder is not None:
+            result = keep(result, trace, folder)
         self.stash[RESULT] = result
         if settings.proposes and settings.report is not None and deserves_candidate(result):
             self.stash[RESULT] = result = self._propose(result, trace, settings.report)

@@ -17,7 +17,7 @@ from goldtrace.session.identity import GOLDEN
 from goldtrace.session.outcome import RESULT, express
 from goldtrace.session.settings import settings_of, trace_folder
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow.checking import judge, remember
+from goldtrace.workflow.checking import judge, keep, remember
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -118,15 +118,17 @@ class Runner:
                 if out is not None
                 else trace_folder(self._settings, golden.spec.name, golden.device or "")
             )
-            if folder is not None:
-                write_files(trace, folder)
             stash = item.config.stash
             if stash.get(NOISE, None) is not None or not stash.get(JUDGED, True):
                 # Part of a calibration or of a certificate: what the golden says must not count.
+                if folder is not None:
+                    write_files(trace, folder)
                 return outcome
             store = GoldenStore(self._settings.golden_dir)
             result = judge(golden.spec, trace, store, nearest=self._settings.nearest)
-            remember(result, trace, store)
+            remember(golden.spec, result, trace, store)
+            if folder is not None:
+                result = keep(result, trace, folder)
             item.stash[RESULT] = result
             if not self._settings.update.covers(result):
                 express(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +84,13 @@ def _read(config: pytest.Config) -> Settings:
 def _path(config: pytest.Config, name: str) -> Path | None:
     """A path of the command line counts from where pytest was called, another from the root."""
     given = getattr(config.option, name)
-    if given is not None:
-        return Path(config.invocation_params.dir, given)
-    configured = config.getini(name)
-    return config.rootpath / configured if configured else None
+    base, path = (
+        (config.invocation_params.dir, given)
+        if given is not None
+        else (config.rootpath, config.getini(name))
+    )
+    # Without .., as pytest names what it collects.
+    return Path(os.path.normpath(base / path)) if path else None
 
 
 def _devices(text: str) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,17 +42,22 @@ class Tally:
             self._outcomes[outcome.run["name"], outcome.run["device"]] = outcome
 
     def finish(self, session: pytest.Session, unused: Sequence[str]) -> None:
-        """Write report.json, and fail a strict session that has unused goldens."""
+        """Write report.json, and fail a strict session that has unused goldens.
+
+        A session that only collects leaves a report as it is.
+        """
         self._unused = unused
         settings = self._settings
-        if settings.report is not None:
+        if settings.report is not None and not session.config.option.collectonly:
             from goldtrace.report.folder import write_report
 
             document = self._document()
-            clear_candidates(settings.report, document["runs"])
             try:
-                write_report(settings.report, document, root=settings.root)
-            except GoldtraceError as error:
+                clear_candidates(settings.report, document["runs"])
+                write_report(
+                    settings.report, document, root=settings.root, golden=settings.golden_dir
+                )
+            except (GoldtraceError, OSError) as error:
                 self._broken = str(error)
                 if session.exitstatus == pytest.ExitCode.OK:
                     session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -102,10 +109,18 @@ class Tally:
             for line in lines:
                 terminal.line(f"{title}: {line}")
         if unused:
-            shown = self._settings.golden_dir
+            one = len(unused) == 1
+            # Not by hand: the ledger would miss it.
+            run = shlex.quote(unused[0].partition(" (")[0]) if one else "RUN"
+            folder = self._settings.golden_dir
+            place = (
+                ""
+                if folder == Path("golden").absolute()
+                else f" --golden-dir {shlex.quote(str(folder))}"
+            )
             terminal.line(
-                f"nothing uses {'this golden' if len(unused) == 1 else 'these goldens'} in {shown} "
-                f"any more: delete {'its directory' if len(unused) == 1 else 'their directories'}"
+                f"nothing uses {'this golden' if one else 'these goldens'} in {folder} "
+                f"any more: goldtrace ledger --remove {run}{place} --reason '…'"
                 + (" (an error under --golden-strict)" if self._settings.strict else "")
             )
 
@@ -119,7 +134,12 @@ class Tally:
             return
         from goldtrace.report.ci import publish
 
-        lines = publish(self._document(), root=self._settings.root, variables=os.environ)
+        lines = publish(
+            self._document(),
+            root=self._settings.root,
+            variables=os.environ,
+            golden=self._settings.golden_dir,
+        )
         for line in lines:
             # At the start of a line, where the runner looks for commands.
             terminal.ensure_newline()

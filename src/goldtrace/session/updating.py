@@ -45,7 +45,7 @@ class Attempt:
         """The trace that the test left.
 
         Raises:
-            NotRepeatableError: it left none, because it did not pass.
+            NotRepeatableError: it left none, because it did not pass or could not write it.
         """
         for report in self.reports:
             if not report.passed:
@@ -54,7 +54,14 @@ class Attempt:
                     where=report.nodeid,
                     found=report.longreprtext.strip() or report.outcome,
                 )
-        return decode_trace(read_files(self.folder))
+        try:
+            return decode_trace(read_files(self.folder))
+        except OSError as error:
+            raise NotRepeatableError(
+                "the test left no trace; nothing was written",
+                where=str(self.folder),
+                found=str(error),
+            ) from error
 
 
 def update(

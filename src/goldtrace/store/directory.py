@@ -69,6 +69,41 @@ def read(run: Path, platform: str, names: tuple[str, ...]) -> dict[str, bytes] |
             os.close(run_fd)
 
 
+def exists(run: Path, platform: str, names: tuple[str, ...]) -> bool:
+    """Whether there is a golden: a directory with one of the files ``names``, which aren't read.
+
+    Raises:
+        StoreError: it cannot be looked at.
+    """
+    with _explained(run / platform, "the golden cannot be read"):
+        try:
+            run_fd = os.open(run, _DIRECTORY)
+        except FileNotFoundError:
+            return False
+        try:
+            if _holds(run_fd, platform, names):
+                return True
+            # A writer may have moved it from one name to the other between two looks.
+            lock(run_fd, fcntl.LOCK_SH)
+            return _holds(run_fd, platform, names)
+        finally:
+            os.close(run_fd)
+
+
+def _holds(run_fd: int, platform: str, names: tuple[str, ...]) -> bool:
+    place = _place(run_fd, platform)
+    if place is None:
+        return False
+    try:
+        golden_fd = os.open(place, _DIRECTORY, dir_fd=run_fd)
+    except FileNotFoundError:
+        return False
+    try:
+        return not set(names).isdisjoint(os.listdir(golden_fd))  # noqa: PTH208 - a path knows no descriptors
+    finally:
+        os.close(golden_fd)
+
+
 def replace(
     run: Path,
     platform: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError
 from goldtrace.model.codec import decode_trace, encode_trace, read_files
+from goldtrace.model.spec import RunSpec
 from goldtrace.store.names import check_name
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from goldtrace.model.trace import Trace
 
+_SPEC = "spec.json"
 FOLDER = ".goldtrace"
 """The directory in a project's root for what is nobody's source; it ignores itself in git."""
 
@@ -33,8 +36,10 @@ class FailureStore:
         """The failures of the project whose golden directory this is."""
         return cls(golden_dir.absolute().parent)
 
-    def keep(self, trace: Trace) -> None:
-        """Keep the trace of a check that failed, in the place of an earlier one.
+    def keep(self, trace: Trace, spec: RunSpec) -> None:
+        """Keep the trace of a check that failed, and the spec that it was judged by.
+
+        They take the place of an earlier one.
 
         A disk that is full or not writable costs the explanation, not the check.
         """
@@ -45,6 +50,7 @@ class FailureStore:
             (self.root / FOLDER / ".gitignore").write_text("*\n", encoding="ascii")
             for name, content in encode_trace(trace).items():
                 (staged / name).write_bytes(content)
+            (staged / _SPEC).write_text(json.dumps(spec.to_json()), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(staged, folder)  # noqa: PTH105 - pathlib's says no more
         shutil.rmtree(staged, ignore_errors=True)
@@ -68,7 +74,26 @@ class FailureStore:
                 "the trace of the last failure is not whole",
                 where=str(folder),
                 found=str(error),
-                hint=f"goldtrace check {run} --device {device}",
+                hint="check this run again",
+            ) from error
+
+    def spec(self, run: str, device: str) -> RunSpec | None:
+        """The spec that the latest check of a run was judged by, if it failed.
+
+        Raises:
+            GoldenError: its file is damaged.
+        """
+        file = self._folder(run, device) / _SPEC
+        try:
+            return RunSpec.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise GoldenError(
+                "the spec of the last failure cannot be read",
+                where=str(file),
+                found=str(error),
+                hint="check this run again",
             ) from error
 
     def _folder(self, run: str, device: str) -> Path:

@@ -60,9 +60,8 @@ class Plan:
     """A change of one golden, as a value: nothing is written before ``GoldenStore.apply``.
 
     ``files`` is the whole content of the golden's directory afterwards; ``entry`` the new line of
-    the ledger (not written if unchanged); ``damage`` says why the golden that is to be replaced
-    could not be read; ``expected`` is the fingerprint of the files that were there;
-    ``calibration`` is the one that the golden has afterwards.
+    the ledger (not written if unchanged); ``expected`` is the fingerprint of the files that were
+    there; ``calibration`` is the one that the golden has afterwards.
     """
 
     run: str
@@ -71,7 +70,6 @@ class Plan:
     entry: LedgerEntry
     files: Mapping[str, bytes]
     expected: str | None
-    damage: str | None = None
     calibration: Calibration | None = None
 
 
@@ -109,7 +107,7 @@ class GoldenStore:
         A run none of whose headers can be read is left out.
         """
         origins = {}
-        for run in self.runs():
+        for run in _directories(self.root):
             for platform in self.platforms(run):
                 origin = self._origin(run, platform)
                 if origin is not None:
@@ -164,12 +162,11 @@ class GoldenStore:
                 found=calibration.golden,
             )
         old_files = self.read(run, platform)
-        old, damage = None, None
+        old = None
         if old_files is not None:
-            try:
+            # A damaged golden is what people replace.
+            with contextlib.suppress(GoldenError):
                 old = self._decode(old_files, run, platform)
-            except GoldenError as error:
-                damage = str(error)
         history = self._history(old_files, run, platform)
         previous = trace_digest(old_files) if old and old_files else None
         if previous is None and history:
@@ -199,7 +196,6 @@ class GoldenStore:
             entry=entry,
             files=files,
             expected=directory.fingerprint(old_files),
-            damage=damage,
             calibration=calibration,
         )
 
@@ -284,13 +280,14 @@ class GoldenStore:
 
     def _is_golden(self, run: str, platform: str) -> bool:
         try:
-            return self.read(run, platform) is not None
+            check_name(platform, what="platform")
+            return directory.exists(self.root / run, platform, FILES)
         except StoreError:
             return False
 
     def _origin(self, run: str, platform: str) -> str | None:
         try:
-            header = (self.read(run, platform) or {})[HEADER]
+            header = (directory.read(self.root / run, platform, (HEADER,)) or {})[HEADER]
             origin = sealed.parse(header, where=HEADER).get("origin")
         except (GoldtraceError, KeyError):
             return None

@@ -7,6 +7,7 @@ else changed must have brought an entry, and what is gone must stand in ``remove
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def audit(store: GoldenStore, *, root: Path, base: str | None = None) -> Audit:
     findings: list[Finding] = []
     file = store.root / REMOVED
     removed = file.read_bytes() if file.is_file() else b""
-    removals = _new_removals(before.get(REMOVED, b""), removed, findings)
+    removals = _new_removals(before.get(REMOVED, b""), removed, findings, store.root.name)
     notes: list[str] = []
     for key in sorted({*old, *now}):
         where = "/".join(key)
@@ -127,14 +128,22 @@ def _goldens(files: Mapping[str, bytes]) -> dict[tuple[str, str], Files]:
     return goldens
 
 
-def _new_removals(before: bytes, now: bytes, findings: list[Finding]) -> Sequence[Removal]:
+def _new_removals(
+    before: bytes, now: bytes, findings: list[Finding], top: str
+) -> Sequence[Removal]:
     if not now.startswith(before):
         findings.append(_rewritten(REMOVED))
         return ()
     try:
         return decode_removals(now[len(before) :], where=REMOVED)
     except GoldtraceError as error:
-        findings.append(Finding(where=REMOVED, what=error.what, hint=f"git restore {REMOVED}"))
+        findings.append(
+            Finding(
+                where=REMOVED,
+                what=error.what,
+                hint=f"git restore {shlex.quote(f'{top}/{REMOVED}')}",
+            )
+        )
         return ()
 
 
@@ -147,7 +156,8 @@ def _audit_removed(
             Finding(
                 where=where,
                 what=f"the golden was removed, and {REMOVED} says nothing of it",
-                hint=f"restore it, then goldtrace ledger --remove {where} --reason '…'",
+                hint="restore it, then "
+                f"goldtrace ledger --remove {shlex.quote(where)} --reason '…'",
             )
         )
 

@@ -22,6 +22,7 @@ from goldtrace.report.terminal import describe_divergence
 from goldtrace.store.golden import Certificate, PlanAction
 from goldtrace.store.ledger import LedgerEntry
 from goldtrace.workflow.calibrating import calibrate, can_calibrate
+from goldtrace.workflow.commands import record_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,13 +143,13 @@ def calibrate_only(
             "only a golden that this machine repeats bit for bit can be calibrated here",
             where=f"{spec.name} on {trace.header.platform}",
             found=describe_divergence(first) if first is not None else "no golden",
-            hint=f"goldtrace record {spec.name} --device {device} --reason '…'",
+            hint=record_command(spec, device),
         )
     if not any(step.sketches for step in golden.trace.steps):
         raise GoldenError(
             "the golden holds no sketches of its weights, so it can't be calibrated as it is",
             where=f"{spec.name} on {trace.header.platform}",
-            hint=f"goldtrace record {spec.name} --device {device} --reason '…'",
+            hint=record_command(spec, device),
         )
     calibration = calibrate(golden.trace, spec, device, root=root, seconds=seconds, counted=counted)
     entry = sign(reason, root=root, moved="calibrated")
@@ -329,6 +330,7 @@ def _identity(root: Path) -> str:
                 cwd=root,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
             )
         except OSError:

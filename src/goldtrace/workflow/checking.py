@@ -7,14 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from goldtrace.checklist import checklist
-from goldtrace.compare import compare_traces, course_of
-from goldtrace.compare.thresholds import ROUNDING_ULP
-from goldtrace.diagnose import another_argument, diagnose
-from goldtrace.environment import changes
+from goldtrace.compare import course_of
 from goldtrace.errors import (
     DataUnavailableError,
     DeviceUnavailableError,
@@ -25,18 +21,18 @@ from goldtrace.errors import (
 )
 from goldtrace.launch import launch, side_by_side
 from goldtrace.model.codec import write_files
-from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
-from goldtrace.store.declared import discover, load_run
+from goldtrace.store.declared import RUN_FILE, discover, load_run
 from goldtrace.store.failures import FailureStore
 from goldtrace.store.nearest import nearest_golden
+from goldtrace.workflow.commands import record_command
+from goldtrace.workflow.judging import compare_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.trace import Trace
     from goldtrace.store.golden import GoldenStore
 
@@ -73,26 +69,47 @@ class UpdateMode(enum.Enum):
 def select(
     golden_dir: Path, names: Sequence[str], devices: Sequence[str]
 ) -> list[tuple[RunSpec, str]]:
-    """The declared runs of a golden directory, each with the devices that it is to run on.
+    """The declared runs of a golden directory, each with those of ``devices`` that it has.
 
     Raises:
-        UsageError: a name that no ``run.toml`` declares, or no run at all.
+        UsageError: a name that no ``run.toml`` declares, a named run that has none of the devices,
+            or nothing at all to run.
     """
+    names = list(dict.fromkeys(names))
     specs = {spec.name: spec for spec in map(load_run, discover(golden_dir))}
     unknown = [name for name in names if name not in specs]
     if unknown or not specs:
         raise UsageError(
             f"no run {unknown[0]!r}" if unknown else "no declared runs",
             where=str(golden_dir),
-            expected=", ".join(specs) or "golden/<run>/run.toml",
+            expected=", ".join(specs) or f"golden/<run>/{RUN_FILE}",
             hint="goldens of tests are checked and recorded by pytest",
         )
     chosen = [specs[name] for name in names] if names else list(specs.values())
-    return [(spec, device) for spec in chosen for device in devices if device in spec.devices]
+    elsewhere = [spec for spec in chosen if not set(devices) & set(spec.devices)]
+    if elsewhere and (names or len(elsewhere) == len(chosen)):
+        # What trains nothing must not look like what was checked.
+        there = ", ".join(dict.fromkeys(d for spec in elsewhere for d in spec.devices))
+        raise UsageError(
+            f"{elsewhere[0].name} isn't declared for this device"
+            if names
+            else "no run is declared for this device",
+            where=str(golden_dir / elsewhere[0].name / RUN_FILE if names else golden_dir),
+            expected=there,
+            found=", ".join(devices),
+            hint=f"--device {elsewhere[0].devices[0]}, or devices = "
+            f'["{devices[0]}"] in its {RUN_FILE}',
+        )
+    return [
+        (spec, device)
+        for spec in chosen
+        for device in dict.fromkeys(devices)
+        if device in spec.devices
+    ]
 
 
 def run_named(golden_dir: Path, name: str, store: GoldenStore, device: str) -> RunSpec:
-    """The declared run of this name, or the test whose golden or failure has it.
+    """The declared run of this name, or the test whose failure, as it was judged, or golden has it.
 
     Raises:
         UsageError: nothing has this name.
@@ -100,8 +117,10 @@ def run_named(golden_dir: Path, name: str, store: GoldenStore, device: str) -> R
     declared = {spec.name: spec for spec in map(load_run, discover(golden_dir))}
     if name in declared:
         return declared[name]
-    failure = FailureStore.beside(golden_dir).load(name, device)
-    origin = failure.header.origin if failure is not None else store.origins().get(name)
+    failed = FailureStore.beside(golden_dir).spec(name, device)
+    if failed is not None:
+        return failed
+    origin = store.origins().get(name)
     if origin is None:
         known = sorted({*declared, *store.runs()})
         raise UsageError(
@@ -145,22 +164,7 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
             comparison=Comparison(verdict=verdict, notes=(note,)),
             hint=record_command(spec, header.device),
         )
-    compare = partial(
-        compare_traces,
-        golden.trace,
-        trace,
-        tolerance=spec.tolerance,
-        environment_changes=changes(golden.trace.header, header),
-        calibration=golden.calibration,
-        rounding_ulp=spec.rounding_ulp if spec.rounding_ulp is not None else ROUNDING_ULP,
-    )
-    comparison = compare()
-    diagnosis = diagnose(golden.trace, trace, comparison)
-    evidence = operator_evidence(diagnosis)
-    if golden.calibration is not None and comparison.verdict is not Verdict.IDENTICAL:
-        argument = another_argument(golden.trace, trace)
-        if evidence is not None or argument is not None:
-            comparison = compare(operator_class=evidence, argument=argument)
+    comparison, diagnosis = compare_with(golden, trace, spec)
     return replace(
         result,
         verdict=comparison.verdict,
@@ -169,19 +173,6 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
         course=course_of(golden.trace, trace, comparison, golden.calibration),
         hint=record_command(spec, header.device),
     )
-
-
-def operator_evidence(diagnosis: Diagnosis | None) -> Cause | None:
-    """What the first operators that differ say of the whole: rounding only if all of them do.
-
-    That operators were added or removed says nothing of what they compute together, nor does a
-    difference of unknown size.
-    """
-    causes = [culprit.cause for culprit in diagnosis.culprits] if diagnosis is not None else []
-    telling = [cause for cause in causes if cause not in (Cause.PROGRAM, Cause.UNKNOWN)]
-    if len(telling) < len(causes):
-        telling = [cause for cause in telling if cause is not Cause.ROUNDING]
-    return next((c for c in telling if c is not Cause.ROUNDING), next(iter(telling), None))
 
 
 def incomparable(spec: RunSpec, device: str, error: PlatformUnsupportedError) -> RunResult:
@@ -196,13 +187,13 @@ def incomparable(spec: RunSpec, device: str, error: PlatformUnsupportedError) ->
     )
 
 
-def remember(result: RunResult, trace: Trace, store: GoldenStore) -> None:
+def remember(spec: RunSpec, result: RunResult, trace: Trace, store: GoldenStore) -> None:
     """Keep the trace of a run that is not as its golden for ``goldtrace explain``, or forget it."""
     failures = FailureStore.beside(store.root)
     if result.passed:
         failures.forget(trace.header.run, trace.header.device)
     elif result.diagnosis is not None:
-        failures.keep(trace)
+        failures.keep(trace, spec)
 
 
 def trace_folder(report: Path, name: str, device: str) -> Path:
@@ -235,11 +226,22 @@ def check_declared(
         )
     except PlatformUnsupportedError as error:
         return incomparable(spec, device, error)
-    if report is not None:
-        write_files(trace, trace_folder(report, spec.name, device))
     result = judge(spec, trace, store, nearest=nearest)
-    remember(result, trace, store)
+    remember(spec, result, trace, store)
+    if report is not None:
+        result = keep(result, trace, trace_folder(report, spec.name, device))
     return replace(result, seconds=time.monotonic() - began)
+
+
+def keep(result: RunResult, trace: Trace, folder: Path) -> RunResult:
+    """Write the trace that was judged into a report; a note says so where that can't be done."""
+    try:
+        write_files(trace, folder)
+    except OSError as error:
+        note = f"its trace is not in the report: {error}"
+        told = result.comparison or Comparison(verdict=result.verdict or Verdict.INCOMPARABLE)
+        return replace(result, comparison=replace(told, notes=(*told.notes, note)))
+    return result
 
 
 def check(
@@ -256,6 +258,9 @@ def check(
     """Check several runs, ``jobs`` side by side; an error becomes part of the run's result.
 
     ``report`` is the directory that keeps their traces.
+
+    Raises:
+        CheckInterrupted: with what there is by then.
     """
 
     def one(run: tuple[RunSpec, str]) -> RunResult:
@@ -272,15 +277,38 @@ def check(
                 watch=watch,
             )
         except GoldtraceError as error:
-            result = RunResult(name=spec.name, device=device, exact=spec.exact, error=error)
+            result = unjudged(spec, device, error)
+        except OSError as error:
+            # A full disk, for example: it must not take the other runs' verdicts along.
+            what = "the run could not be checked"
+            result = unjudged(spec, device, GoldtraceError(what, found=str(error)))
         return replace(result, origin=spec.entry)
 
+    runs = list(runs)
     with side_by_side(jobs) as pool:
-        return list(pool.map(one, runs))
+        futures = [pool.submit(one, run) for run in runs]
+        try:
+            return [future.result() for future in futures]
+        except KeyboardInterrupt as interrupt:
+            ended = [future.done() and future.exception() is None for future in futures]
+            raise CheckInterrupted(
+                [
+                    future.result() if done else unjudged(*run, GoldtraceError("interrupted"))
+                    for run, future, done in zip(runs, futures, ended, strict=True)
+                ]
+            ) from interrupt
 
 
-def record_command(spec: RunSpec, device: str) -> str:
-    """What to type to write the golden of a run."""
-    if spec.kind is spec.kind.TEST:
-        return f"pytest '{spec.entry}' --golden-update --golden-device {device}"
-    return f"goldtrace record {spec.name} --device {device} --reason '…'"
+class CheckInterrupted(KeyboardInterrupt):
+    """A check that was interrupted; ``results`` are of all its runs, errors of those not done."""
+
+    def __init__(self, results: list[RunResult]) -> None:
+        super().__init__()
+        self.results = results
+
+
+def unjudged(spec: RunSpec, device: str, error: GoldtraceError) -> RunResult:
+    """The result of a run that came to no verdict."""
+    return RunResult(
+        name=spec.name, device=device, exact=spec.exact, error=error, origin=spec.entry
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import goldtrace
 from goldtrace import reproducing
 from goldtrace.compare import compare_traces
 from goldtrace.diagnose import diagnose
@@ -21,6 +22,8 @@ from goldtrace.model.spec import RunKind
 from goldtrace.model.verdict import Verdict
 from goldtrace.reproducing import Case
 from goldtrace.store.failures import FailureStore
+from goldtrace.workflow.commands import check_command
+from goldtrace.workflow.judging import compare_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,21 +69,16 @@ def explain_failure(
             "no failure to explain",
             where=f"{spec.name} on {device}",
             expected="a check of this run that failed, after which none passed",
-            hint=f"goldtrace check {spec.name}",
+            hint=check_command(spec, device),
         )
     golden = store.load(spec.name, now.header.platform)
     if golden is None:
         raise UsageError(
             "the failure has no golden to be held against",
             where=f"{spec.name} on {now.header.platform}",
-            hint=f"goldtrace check {spec.name}",
+            hint=check_command(spec, device),
         )
-    comparison = compare_traces(
-        golden.trace,
-        now,
-        tolerance=spec.tolerance,
-        environment_changes=changes(golden.trace.header, now.header),
-    )
+    comparison, diagnosis = compare_with(golden, now, spec)
     step = needs_replay(now, comparison)
     replay, note = None, None
     if step is not None and spec.kind is RunKind.DECLARED:
@@ -93,7 +91,8 @@ def explain_failure(
                 "the repetition did not give the bits of the failure (the code or the environment "
                 "has changed since), so its tape tells nothing about it"
             )
-    diagnosis = diagnose(golden.trace, now, comparison, replay=replay)
+    if replay is not None:
+        comparison, diagnosis = compare_with(golden, now, spec, replay=replay)
     if diagnosis is not None and note is not None:
         diagnosis = replace(diagnosis, notes=(*diagnosis.notes, note))
     return Explanation(
@@ -188,7 +187,7 @@ def try_reproducer(explanation: Explanation, culprit: Culprit, folder: Path) -> 
 def borrowed_package() -> Iterator[dict[str, str]]:
     """Variables that let another interpreter import this goldtrace, and nothing else from here."""
     with tempfile.TemporaryDirectory(prefix="goldtrace-") as scratch:
-        package = Path(__file__).parent
+        package = Path(goldtrace.__file__).parent
         (Path(scratch) / package.name).symlink_to(package, target_is_directory=True)
         inherited = os.environ.get("PYTHONPATH")
         yield {"PYTHONPATH": os.pathsep.join(filter(None, [scratch, inherited]))}

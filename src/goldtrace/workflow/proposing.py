@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.candidates.writing import discard_candidate, store_candidate
+from goldtrace.candidates.writing import discard_unnamed, store_candidate
 from goldtrace.errors import GoldtraceError
 from goldtrace.launch import launch
 from goldtrace.model.verdict import Proposal, Verdict
@@ -109,14 +109,9 @@ def propose_declared(
 
 
 def clear_candidates(report: Path, runs: Iterable[Mapping[str, Any]]) -> None:
-    """Remove what earlier checks left in a report for runs that propose nothing now.
-
-    ``runs`` are those of ``report.json``.
-    """
-    for run in runs:
-        candidate = run["candidate"]
-        if run["platform"] is not None and (candidate is None or candidate["folder"] is None):
-            discard_candidate(report, run["name"], run["platform"])
+    """Remove what earlier checks left in a report, but for what ``runs``, its new ones, propose."""
+    proposed = [run["candidate"] for run in runs if run["candidate"] is not None]
+    discard_unnamed(report, {each["folder"] for each in proposed if each["folder"] is not None})
 
 
 def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) -> str:

@@ -13,6 +13,8 @@ from goldtrace.report.text import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from goldtrace.report.ci.places import Place
+
 LIMIT = 10
 """The annotations of one level that GitHub shows for a step."""
 
@@ -20,35 +22,45 @@ _SUMMARY = 1_000_000
 """Bytes; GitHub refuses the summary of a step above 1 MiB."""
 
 
-def publish(document: Mapping[str, Any], *, root: Path, variables: Mapping[str, str]) -> list[str]:
+def publish(
+    document: Mapping[str, Any],
+    *,
+    root: Path,
+    variables: Mapping[str, str],
+    golden: Path | None = None,
+) -> list[str]:
     """Append to the step's summary where there is one; the annotations to print, on a runner.
 
-    Raises:
-        OSError: the summary can't be written.
+    A summary that can't be written is a warning among them: the verdicts stand.
     """
-    summary = variables.get("GITHUB_STEP_SUMMARY")
+    summary, lines = variables.get("GITHUB_STEP_SUMMARY"), []
     if summary:
-        text = render_markdown(document)
-        with Path(summary).open("a", encoding="utf-8") as stream:
-            stream.write(text.encode()[:_SUMMARY].decode(errors="ignore") + "\n")
+        text = render_markdown(document).encode(errors="backslashreplace")
+        try:
+            with Path(summary).open("a", encoding="utf-8") as stream:
+                stream.write(text[:_SUMMARY].decode(errors="ignore") + "\n")
+        except OSError as error:
+            told = f"the summary can't be written: {plain(str(error))}"
+            lines.append(f"::warning title=goldtrace::{_data(told)}")
     if variables.get("GITHUB_ACTIONS") != "true":
-        return []
+        return lines
     top = Path(variables.get("GITHUB_WORKSPACE") or root)
-    return list(annotate(document, root=root, top=top))
+    return [*lines, *annotate(document, root=root, top=top, golden=golden)]
 
 
-def annotate(document: Mapping[str, Any], *, root: Path, top: Path) -> Iterator[str]:
+def annotate(
+    document: Mapping[str, Any], *, root: Path, top: Path, golden: Path | None = None
+) -> Iterator[str]:
     """One workflow command for each run that failed or was rounding, the failures first."""
     runs = [run for run in document["runs"] if run["skipped"] is None]
     failed = [run for run in runs if not run["passed"]]
     rounding = [run for run in runs if run["passed"] and run["verdict"] == Verdict.ROUNDING.value]
     for level, chosen in (("error", failed), ("warning", rounding)):
         for run in chosen[:LIMIT]:
-            yield _command(level, run, root, top)
+            yield _command(level, run, place_of(run, root=root, top=top, golden=golden))
 
 
-def _command(level: str, run: Mapping[str, Any], root: Path, top: Path) -> str:
-    place = place_of(run, root=root, top=top)
+def _command(level: str, run: Mapping[str, Any], place: Place | None) -> str:
     properties = {"title": f"golden {run['name']} [{run['device']}]"}
     if place is not None:
         properties["file"] = place.path

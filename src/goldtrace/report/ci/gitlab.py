@@ -37,17 +37,22 @@ def metrics(document: Mapping[str, Any]) -> str:
 
 
 def code_quality(
-    document: Mapping[str, Any], *, root: Path, top: Path | None = None
+    document: Mapping[str, Any], *, root: Path, top: Path | None = None, golden: Path | None = None
 ) -> list[dict[str, Any]]:
     """The runs that are not identical as issues: ``artifacts: reports: codequality``."""
-    return list(_issues(document, root, top or root))
+    top, golden = (top or root).absolute(), (golden or root / "golden").absolute()
+    return list(_issues(document, root, top, golden))
 
 
-def _issues(document: Mapping[str, Any], root: Path, top: Path) -> Iterator[dict[str, Any]]:
+def _issues(
+    document: Mapping[str, Any], root: Path, top: Path, golden: Path
+) -> Iterator[dict[str, Any]]:
+    # GitLab wants a file even where nothing of the repository is to blame.
+    somewhere = golden.relative_to(top).as_posix() if golden.is_relative_to(top) else golden.name
     for run in document["runs"]:
         if run["skipped"] is not None or run["verdict"] == "identical":
             continue
-        place = place_of(run, root=root, top=top)
+        place = place_of(run, root=root, top=top, golden=golden)
         identity = "\0".join(map(str, (run["name"], run["device"], run["verdict"])))
         yield {
             "description": f"golden {plain(run['name'])} [{plain(run['device'])}]: "
@@ -56,8 +61,7 @@ def _issues(document: Mapping[str, Any], root: Path, top: Path) -> Iterator[dict
             "fingerprint": hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest(),
             "severity": _SEVERITIES.get(run["verdict"] or "", "major"),
             "location": {
-                # GitLab wants a file even where nothing of the repository is to blame.
-                "path": place.path if place is not None else "golden",
+                "path": place.path if place is not None else somewhere,
                 "lines": {"begin": (place.line if place is not None else None) or 1},
             },
         }

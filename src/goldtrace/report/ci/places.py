@@ -21,14 +21,18 @@ class Place:
     line: int | None = None
 
 
-def place_of(run: Mapping[str, Any], *, root: Path, top: Path) -> Place | None:
+def place_of(
+    run: Mapping[str, Any], *, root: Path, top: Path, golden: Path | None = None
+) -> Place | None:
     """The line that the tape or an error names, else the test's file, else the ``run.toml``.
 
-    ``root`` is the project's directory, ``top`` the repository's, which contains it. Files that
-    aren't there, such as those of an installed package, are passed over.
+    ``root`` is the project's directory, ``top`` the repository's, which contains it; ``golden`` is
+    that of the goldens, by default in ``root``. Files that aren't there, such as those of an
+    installed package, are passed over.
     """
     root, top = root.absolute(), top.absolute()
-    for name, line in _candidates(run):
+    golden = (golden or root / "golden").absolute()
+    for name, line in _candidates(run, golden):
         for folder in (root, root / "src"):
             path = folder / name
             if path.is_file() and path.resolve().is_relative_to(top.resolve()):
@@ -37,7 +41,7 @@ def place_of(run: Mapping[str, Any], *, root: Path, top: Path) -> Place | None:
     return None
 
 
-def _candidates(run: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
+def _candidates(run: Mapping[str, Any], golden: Path) -> Iterator[tuple[str, int | None]]:
     error = run["error"] or {}
     for text in (run["line"], error.get("where")):
         found = _LINE.match(text or "")
@@ -47,5 +51,5 @@ def _candidates(run: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
     if "::" in origin:
         yield origin.partition("::")[0], None
     elif ":" in origin:
-        yield f"golden/{run['name']}/run.toml", None
+        yield str(golden / run["name"] / "run.toml"), None
         yield f"{origin.partition(':')[0].replace('.', '/')}.py", None

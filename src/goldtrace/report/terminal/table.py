@@ -43,7 +43,7 @@ def render_rows(
     from rich.text import Text
 
     if terminal is None:
-        terminal = sys.stdout.isatty()
+        terminal = sys.stdout is not None and sys.stdout.isatty()
     out = io.StringIO()
     console = Console(
         file=out,

@@ -1,0 +1,80 @@
+"""``explain`` says of a failure what the check said that failed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import golden_samples as samples
+import pytest
+
+from goldtrace.errors import UsageError
+from goldtrace.model.spec import RunKind, RunSpec
+from goldtrace.model.tolerance import Tolerance
+from goldtrace.model.verdict import Verdict
+from goldtrace.store.golden import GoldenStore
+from goldtrace.workflow.checking import judge, remember, run_named
+from goldtrace.workflow.commands import check_command, record_command
+from goldtrace.workflow.explaining import explain_failure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import Comparison
+
+HOSTILE = "tests/test_it.py::t[a'; rm -rf ~; ']"
+TEST = RunSpec(name="tiny", entry=HOSTILE, kind=RunKind.TEST)
+
+
+def told(
+    spec: RunSpec, golden: Trace, now: Trace, root: Path
+) -> tuple[Comparison | None, Comparison]:
+    """What the check and what the explanation say."""
+    store = GoldenStore(root / "golden")
+    store.apply(samples.plan(store, golden))
+    result = judge(spec, now, store)
+    assert not result.passed
+    remember(spec, result, now, store)
+    named = run_named(store.root, "tiny", store, "cpu")
+    found = explain_failure(named, "cpu", store=store, root=root, progress=lambda _: None)
+    return result.comparison, found.comparison
+
+
+def test_a_test_is_explained_by_its_markers_tolerance(tmp_path: Path) -> None:
+    spec = replace(TEST, tolerance={"loss": Tolerance(rtol=0.01, atol=0.0)}, exact=True)
+    now = samples.trace(losses=(2.5, 1.2500001, 0.625))
+    checked, explained = told(spec, samples.trace(), now, tmp_path)
+    assert explained == checked
+    assert explained.verdict is Verdict.ROUNDING
+
+
+def test_a_test_is_explained_by_the_goldens_calibration(tmp_path: Path) -> None:
+    now = samples.taped(losses=(2.5000002, 1.25, 0.625))
+    checked, explained = told(replace(TEST, exact=True), samples.taped(), now, tmp_path)
+    assert explained == checked
+    assert explained.verdict is Verdict.ROUNDING
+    assert explained.equivalent_ulp
+
+
+@pytest.mark.parametrize("kind", RunKind)
+@pytest.mark.parametrize("name", ["tiny", "t[a'; rm -rf ~; ']", "a[b c]", "a b", "$(id)"])
+def test_a_command_that_is_shown_is_one_for_a_shell(kind: RunKind, name: str) -> None:
+    entry = f"tests/test_it.py::{name}" if kind is RunKind.TEST else "a.b:c"
+    spec = RunSpec(name=name, entry=entry, kind=kind)
+    for command in (record_command(spec, "cpu"), check_command(spec, "cpu")):
+        words = shlex.split(command)
+        assert (words[1] if kind is RunKind.TEST else words[2]) == (
+            entry if kind is RunKind.TEST else name
+        )
+        assert words[0] == ("pytest" if kind is RunKind.TEST else "goldtrace")
+
+
+def test_what_is_to_be_checked_before_it_is_explained_is_checked_by_pytest(
+    tmp_path: Path,
+) -> None:
+    store = GoldenStore(tmp_path / "golden")
+    with pytest.raises(UsageError) as refusal:
+        explain_failure(TEST, "cpu", store=store, root=tmp_path, progress=lambda _: None)
+    assert refusal.value.hint == f"pytest {shlex.quote(HOSTILE)} --golden-device cpu"
