@@ -244,7 +244,11 @@ def _untaped(first: Divergence, golden: Trace) -> Diagnosis:
 
 def _only(first: Divergence, cause: Cause | None, sentence: str) -> Diagnosis:
     return Diagnosis(
-        step=first.step, rung=first.rung, name=first.name, cause=cause, sentence=sentence
+        step=first.step,
+        rung=first.rung,
+        name=first.name,
+        cause=None if cause is Cause.UNKNOWN else cause,
+        sentence=sentence,
     )
 
 
