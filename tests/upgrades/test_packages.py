@@ -177,6 +177,17 @@ def test_an_environment_that_was_cut_short_is_built_again(index, tmp_path, monke
     assert done.stdout == "1\n"
 
 
+def test_two_checkouts_with_equal_pins_do_not_share_an_environment(tmp_path):
+    tool = Means(directory=tmp_path).uv(tmp_path)
+    resolution = Resolution(pins=("engine==1.0",))
+
+    def place(*editable):
+        return Workspace(tmp_path, tool, keep=0, editable=editable).place(resolution)
+
+    assert place(tmp_path / "one") == place(tmp_path / "one")
+    assert len({place(), place(tmp_path / "one"), place(tmp_path / "other")}) == 3
+
+
 def test_the_longest_unused_environment_goes_first_and_none_in_use(index, tmp_path):
     for minor in range(3):
         index.add("engine", f"1.{minor}", "")
