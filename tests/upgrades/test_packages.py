@@ -110,6 +110,9 @@ def test_a_resolution_is_identified_by_its_pins_and_python():
         "error sending request for url",
         "HTTP status server error (503 Service Unavailable)",
         "operation timed out",
+        "error: Failed to fetch: https://example.org/simple/a/\n  HTTP 429 Too Many Requests",
+        "error: No solution found\nhint: no valid authentication credentials (401 Unauthorized)",
+        "error: No solution found\nhint: the index returned a 403 Forbidden error",
     ],
 )
 def test_an_index_or_disk_that_gives_out_is_no_answer_about_packages(
@@ -124,6 +127,17 @@ def test_an_index_or_disk_that_gives_out_is_no_answer_about_packages(
         tool.newest("a", ">=1")
     with pytest.raises(FetchError):
         tool.install(tmp_path, (), builds=False)
+
+
+def test_only_a_search_without_a_solution_is_the_end_of_the_releases(index, tmp_path, monkeypatch):
+    index.add("engine", "1.0", "")
+    tool = Means(directory=tmp_path).uv(tmp_path)
+    assert tool.newest("engine", ">1.0") is None
+    with pytest.raises(FetchError, match="can't be listed"):
+        tool.newest("engine", "is no bound")
+    monkeypatch.setenv("UV_INDEX_STRATEGY", "no-such-strategy")
+    with pytest.raises(FetchError, match="can't be listed"):
+        tool.newest("engine", ">=1.0")
 
 
 def test_uv_is_found_beside_python_then_on_the_path(monkeypatch, tmp_path):
@@ -161,6 +175,17 @@ def test_an_environment_that_was_cut_short_is_built_again(index, tmp_path, monke
         code = "import engine, goldtrace; print(engine.VALUE)"
         done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
+
+
+def test_two_checkouts_with_equal_pins_do_not_share_an_environment(tmp_path):
+    tool = Means(directory=tmp_path).uv(tmp_path)
+    resolution = Resolution(pins=("engine==1.0",))
+
+    def place(*editable):
+        return Workspace(tmp_path, tool, keep=0, editable=editable).place(resolution)
+
+    assert place(tmp_path / "one") == place(tmp_path / "one")
+    assert len({place(), place(tmp_path / "one"), place(tmp_path / "other")}) == 3
 
 
 def test_the_longest_unused_environment_goes_first_and_none_in_use(index, tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_packages import PrintedRun
 
+from goldtrace.bisect.causes import Ends
 from goldtrace.errors import UsageError
 from goldtrace.model.upgrade import Severity, Standing
 from goldtrace.packages.candidates import releases
@@ -43,6 +46,24 @@ def test_candidates_are_neither_yanked_nor_pre_releases(index, means, tmp_path):
     assert releases(uv, "engine", first="1.0", last="1.2") == ("1.0", "1.2")
     with pytest.raises(UsageError, match="nothing between"):
         releases(uv, "engine", first="1.10")
+
+
+def test_releases_with_a_local_label_are_listed_and_stand_between_others(index, means, tmp_path):
+    """As a freeze of torch's CPU builds names them; no bound may have a label."""
+    for version in ("1.0", "1.1", "1.1.1", "1.2"):
+        index.add("engine", f"{version}+cpu", value(1))
+    uv = means.uv(tmp_path)
+    names = ("1.0+cpu", "1.1+cpu", "1.1.1+cpu", "1.2+cpu")
+    assert releases(uv, "engine", first="1.0+cpu", last="1.2+cpu") == names
+    assert releases(uv, "engine", first="1.0+cpu") == names
+    ends = Ends(old={"engine": "1.0+cpu"}, new={"engine": "1.2+cpu", "engine-core": "1.0+cpu"})
+    loose = ends.wish(frozenset()).otherwise
+    assert loose is not None
+    assert loose.constraints == ("engine-core<=1.0", "engine>=1.0,<=1.2")
+    for version in ("1.1", "1.2"):
+        index.add("bolted", version, "", requires=[f"engine=={version}"])
+    wish = replace(loose, requirements=(*loose.requirements, "bolted"))
+    assert uv.resolve(wish).versions["engine"] == "1.2+cpu"
 
 
 def test_pre_releases_are_candidates_when_asked_for(index, tmp_path):

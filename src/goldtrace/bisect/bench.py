@@ -125,7 +125,8 @@ class Bench:
         if step is not None and trace is not None and outcome.trace is not None:
             kept = outcome.trace
             self.traces.store(kept, trace)
-        self.journal.add(_again(probed, step), {"same": same, "trace": kept})
+        if outcome.lasting:
+            self.journal.add(_again(probed, step), {"same": same, "trace": kept})
         return Repeated(same=same, trace=trace)
 
     def trained_again(self, probed: Probed, *, step: int | None) -> bool:
@@ -193,6 +194,8 @@ class Bench:
         if fields is None:
             return None
         outcome = replace(Outcome.from_json(fields), seconds=None)
+        if not outcome.lasting:
+            return None
         if outcome.standing is not Standing.TRAINED:
             return Probed(label=label, outcome=outcome, trace=None)
         trace = self.traces.load(outcome.trace or "")
@@ -232,7 +235,8 @@ class Bench:
         self.progress(f"trying {label}{self._estimate(probes)}")
 
     def _keep(self, label: str, outcome: Outcome, trace: Trace | None) -> None:
-        self.journal.add(label, outcome.to_json())
+        if outcome.lasting:
+            self.journal.add(label, outcome.to_json())
         self.probed[label] = Probed(label=label, outcome=outcome, trace=trace)
         if outcome.seconds is not None and outcome.standing is Standing.TRAINED:
             self._pace.append(outcome.seconds)

@@ -70,7 +70,7 @@ class Ends:
         pins = [f"{package}=={version}" for package, version in fixed.items()]
         kept = [f"{c.package}=={c.old}" for c in free if c.old is not None]
         # What a moved package brings along that the old end lacks: not newer than the new end.
-        bounds = tuple(f"{c.package}<={c.new}" for c in free if c.old is None)
+        bounds = tuple(f"{c.package}<={_public(c.new)}" for c in free if c.new and not c.old)
         brought = tuple(f"{c.package}=={c.old}" for c in followers)
         strict = Wish(
             requirements=(*sorted((*pins, *kept)), *self.besides), constraints=(*bounds, *brought)
@@ -284,4 +284,12 @@ def _between(change: PackageChange) -> str | None:
         low, high = sorted((change.old, change.new), key=Version)
     except InvalidVersion:
         return None
-    return f"{change.package}>={low},<={high}"
+    return f"{change.package}>={_public(low)},<={_public(high)}"
+
+
+def _public(version: str) -> str:
+    """Without a local label (``+cpu``), which no bound may have."""
+    try:
+        return Version(version).public
+    except InvalidVersion:
+        return version

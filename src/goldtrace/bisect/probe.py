@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.bisect.target import question_digest
 from goldtrace.errors import (
+    DataError,
     DataUnavailableError,
     DeviceUnavailableError,
     EntryPointError,
     GoldenError,
     GoldtraceError,
     PinError,
+    PlatformUnsupportedError,
     RunError,
     RunnerDiedError,
     StoreError,
@@ -35,10 +37,16 @@ if TYPE_CHECKING:
     from goldtrace.packages.uv import Resolution, Wish
     from goldtrace.packages.workspace import Workspace
 
-_NO_START = (
-    *(ResolutionError, BuildError, EntryPointError, PinError),
-    *(DataUnavailableError, DeviceUnavailableError),
+_CANNOT_HERE = (
+    *(DataError, DataUnavailableError, DeviceUnavailableError),
+    PlatformUnsupportedError,
 )
+"""What no other environment would mend."""
+_NO_START = (ResolutionError, BuildError, EntryPointError, PinError)
+_OUT_OF_MEMORY = "killed by SIGKILL"
+"""How the kernel ends what takes too much memory; it may be some other process that takes it."""
+_OF_THE_MACHINE = frozenset({BuildError.__name__, PinError.__name__, _OUT_OF_MEMORY})
+"""Failures that may be gone another time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,11 @@ class Outcome:
     failure: str | None = None
     reason: str | None = None
     seconds: float | None = None
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it would come out the same another time, so that it is worth remembering."""
+        return self.failure not in _OF_THE_MACHINE
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values."""
@@ -144,6 +157,8 @@ def run_job(job: Job) -> tuple[Outcome, Trace | None]:
     Raises:
         FetchError: the index or the disk gave out, which says nothing about the packages.
         StoreError: the trace can't be kept.
+        DataUnavailableError, DeviceUnavailableError, PlatformUnsupportedError, DataError: no
+            environment can train here.
     """
     began = time.monotonic()
     resolution = None
@@ -164,7 +179,7 @@ def run_job(job: Job) -> tuple[Outcome, Trace | None]:
             trace=key,
             seconds=None if cached else time.monotonic() - began,
         )
-    except (FetchError, StoreError):
+    except (FetchError, StoreError, *_CANNOT_HERE):
         raise
     except GoldtraceError as error:
         return _unfinished(error, resolution, time.monotonic() - began), None
@@ -179,7 +194,7 @@ def _unfinished(error: GoldtraceError, resolution: Resolution | None, seconds: f
         # A signal may be the drift that is sought; a plain exit is a process that never began.
         found = (error.found or "").splitlines()[0] if error.found else ""
         failure = found
-        if not found.startswith("killed by"):
+        if not found.startswith("killed by") or found == _OUT_OF_MEMORY:
             standing = Standing.SKIPPED
     elif isinstance(error, RunError) and error.found:
         failure = error.found.partition(":")[0]

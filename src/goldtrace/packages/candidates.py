@@ -12,28 +12,29 @@ if TYPE_CHECKING:
     from goldtrace.packages.uv import Uv
 
 
-def releases(
-    uv: Uv, package: str, *, first: str, last: str | None = None, until: str | None = None
-) -> tuple[str, ...]:
+def releases(uv: Uv, package: str, *, first: str, last: str | None = None) -> tuple[str, ...]:
     """The releases from ``first`` to ``last`` (the newest if ``None``), both included.
 
     They are asked for one by one, from the newest down, of the resolver that will also install
     them: through whatever index it is configured with, and with its ideas about what is yanked,
-    too new or not for this platform. A named end is taken as it is, even if yanked.
+    too new or not for this platform. A named end is taken as it is, even if yanked. Local labels
+    (``+cpu``) have no order among releases, so bounds do without.
 
     Raises:
+        FetchError: the index can't be asked.
         UsageError: a version that is none, or fewer than two releases.
     """
     low = _version(first, package)
-    newest = last if last is not None else uv.newest(package, f">={first}", until=until)
+    newest = last if last is not None else uv.newest(package, f">={low.public}")
     if newest is None:
         raise UsageError(f"no release of {package} from {first} on fits this Python and platform")
     high = _version(newest, package)
     found = [newest]
     while True:
         # Unlike < and >, these leave in pre-releases of the one and post-releases of the other.
-        between = f">={first},!={first},<={found[-1]},!={found[-1]}"
-        below = uv.newest(package, between, until=until)
+        least, most = low.public, Version(found[-1]).public
+        between = f">={least},!={least},<={most},!={most}"
+        below = uv.newest(package, between)
         if below is None or not low < Version(below) < Version(found[-1]):
             break
         found.append(below)

@@ -19,9 +19,12 @@ from goldtrace.errors import GoldtraceError, UsageError
 
 _TRANSIENT = re.compile(
     r"no space left|disk quota|error sending request|timed out|connection (reset|refused|closed)"
-    r"|dns error|network is unreachable|50[0-9] (internal|bad|service|gateway)",
+    r"|dns error|network is unreachable|50[0-9] (internal|bad|service|gateway)"
+    r"|failed to fetch|40[13] (unauthorized|forbidden)|429 too many",
     re.IGNORECASE,
 )
+_NO_SOLUTION = "No solution found"
+"""In uv's words, the only failure that says that there is no such release."""
 
 _TAIL = 12
 """Lines of uv's output that a message shows."""
@@ -125,22 +128,30 @@ class Uv:
         pins = (line.partition(" ;")[0].strip() for line in lines if line[:1].isalnum())
         return Resolution(pins=tuple(sorted(pins)))
 
-    def newest(self, package: str, bounds: str, *, until: str | None = None) -> str | None:
+    def newest(self, package: str, bounds: str) -> str | None:
         """The newest release of ``package`` within ``bounds`` (as ``>=2,<3``) that fits here.
 
         That is for this interpreter and platform, not yanked, no pre-release unless asked for.
         ``None`` when there is none.
+
+        Raises:
+            FetchError: uv failed otherwise, which says nothing about releases.
         """
         answer = self.call(
             *("pip", "compile", "-", "--no-deps", "--python", str(self.python)),
             *("--no-header", "--no-annotate", "--no-strip-markers"),
             *("--prerelease", "allow" if self.prereleases else "disallow"),
             *(() if self.builds else ("--no-build",)),
-            *(() if until is None else ("--exclude-newer", until)),
             stdin=f"{package}{bounds}\n",
         )
         if answer.returncode != 0:
             _raise_if_transient(answer)
+            if _NO_SOLUTION not in answer.stderr:
+                raise FetchError(
+                    f"the releases of {package} can't be listed",
+                    found=_tail(answer),
+                    hint="mend what uv says, then give the same command again",
+                )
             return None
         names = dict(map(_named, answer.stdout.split("\n")[:-1]))
         return names.get(canonicalize_name(package))
@@ -198,8 +209,8 @@ def _raise_if_transient(answer: subprocess.CompletedProcess[str]) -> None:
         raise FetchError(
             "packages can't be fetched",
             found=_tail(answer),
-            hint="make room or wait for the index, then give the same command again: "
-            "it goes on where it stopped",
+            hint="make room, wait for the index or give uv its credentials, then give the same "
+            "command again: it goes on where it stopped",
         )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +57,10 @@ class Workspace:
         """Where the environment of a resolution is, or would be."""
         if self._own is None:
             self._own = own_digest()[:8]
-        return self.directory / "environments" / f"{resolution.digest[:20]}-{self._own}"
+        # Projects with equal pins have environments of their own: each holds its checkout.
+        whole = "\n".join((resolution.digest, *(str(p.absolute()) for p in self.editable)))
+        digest = hashlib.sha256(whole.encode()).hexdigest()
+        return self.directory / "environments" / f"{digest[:20]}-{self._own}"
 
     @contextlib.contextmanager
     def environment(self, resolution: Resolution) -> Iterator[Path]:
@@ -70,7 +75,8 @@ class Workspace:
             while True:
                 with _locked(place, fcntl.LOCK_SH):
                     if (place / _READY).exists():
-                        os.utime(place / _READY)
+                        now = time.time_ns()  # The kernel's own clock ticks in milliseconds.
+                        os.utime(place / _READY, ns=(now, now))
                         yield place / "bin" / "python"
                         break
                 self.prepare(resolution)
