@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 
 import pytest
@@ -170,3 +173,19 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
         journal.add("three", 3)
     with open_journal(tmp_path, {"q": 1}) as journal:
         assert (journal.get("one"), journal.get("two"), journal.get("three")) == (1, None, 3)
+
+
+@pytest.mark.parametrize(("error", "busy"), [(errno.EWOULDBLOCK, True), (errno.ENOLCK, False)])
+def test_a_file_system_without_locks_is_not_taken_for_another_process(
+    tmp_path, monkeypatch, error, busy
+):
+    def refuse(*_):
+        raise OSError(error, "refused")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with contextlib.ExitStack() as stack:
+        if busy:
+            stack.enter_context(pytest.raises(UsageError, match="another process"))
+        with open_journal(tmp_path, {"question": 1}) as journal:
+            journal.add("key", 1)
+            assert journal.get("key") == 1

@@ -14,6 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import StoreError, UsageError
+from goldtrace.file_lock import lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,8 +81,8 @@ def open_journal(
 
 def _lock(descriptor: int, path: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
         raise UsageError(
             "another process is working on the same question",
             where=str(path),

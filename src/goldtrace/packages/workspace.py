@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goldtrace.file_lock import lock
 from goldtrace.packages.own_wheel import own_digest, write_own_wheel
 from goldtrace.packages.uv import BuildError
 
@@ -155,5 +156,5 @@ def size_of(place: Path) -> int:
 def _locked(place: Path, how: int) -> Iterator[None]:
     """A lock among processes and threads that ends with whoever holds it."""
     with place.with_name(f"{place.name}.lock").open("w") as file:
-        fcntl.flock(file, how)
+        lock(file.fileno(), how)
         yield

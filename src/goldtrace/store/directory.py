@@ -21,6 +21,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from goldtrace.errors import StoreError
+from goldtrace.file_lock import lock
 from goldtrace.model.sealed import sha256
 
 if TYPE_CHECKING:
@@ -292,16 +293,6 @@ def _remove(name: str, parent_fd: int) -> None:
     finally:
         os.close(directory_fd)
     os.rmdir(name, dir_fd=parent_fd)
-
-
-def lock(directory_fd: int, kind: int) -> None:
-    """Keep (other) writers out until the directory is closed, where the file system can."""
-    try:
-        fcntl.flock(directory_fd, kind)
-    except OSError as error:
-        # Network file systems may lack it. The rename still decides, for all or nothing.
-        if error.errno not in (errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
 
 
 def _sync_directory(path: Path) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from goldtrace.errors import StoreError
+from goldtrace.file_lock import lock
 from goldtrace.model import fields, sealed
-from goldtrace.store.directory import lock
 
 if TYPE_CHECKING:
     from pathlib import Path
