@@ -103,7 +103,8 @@ class TraceCache:
         """The trace; ``None`` where there is none or it was damaged."""
         place = self._directory / key
         try:
-            return decode_trace({path.name: path.read_bytes() for path in place.iterdir()})
+            files = {path.name: path.read_bytes() for path in place.iterdir()}
+            return decode_trace(files, canonical=False)
         except (OSError, GoldenError):
             return None
 

@@ -53,6 +53,11 @@ class _Side:
 
     step: TapedStep
     computed: set[tuple[str, str]] = field(default_factory=set)
+    _last_read: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for place, call in enumerate(self.step.calls):
+            self._last_read.update(dict.fromkeys(self.contents(call.inputs), place))
 
     def contents(self, places: Sequence[int]) -> list[tuple[str, str]]:
         return [self.step.values[place].content for place in places]
@@ -63,15 +68,15 @@ class _Side:
     def advance(self, call: Call) -> None:
         self.computed.update(self.contents(call.outputs))
 
-    def read_from(self, start: int) -> set[tuple[str, str]]:
-        """What the calls from a place on read."""
-        return {c for call in self.step.calls[start:] for c in self.contents(call.inputs)}
+    def is_read_from(self, start: int, content: tuple[str, str]) -> bool:
+        """Whether a call from a place on reads a content."""
+        return self._last_read.get(content, -1) >= start
 
     def is_read(self, places: range) -> bool:
         """Whether calls give anything new that a later one reads."""
         calls = [self.step.calls[place] for place in places]
         given = {content for call in calls for content in self.contents(call.outputs)}
-        return bool((given - self.computed) & self.read_from(places.stop))
+        return any(self.is_read_from(places.stop, content) for content in given - self.computed)
 
 
 def find_events(golden: TapedStep, now: TapedStep, *, reimplemented: bool) -> Findings:
@@ -231,12 +236,13 @@ class _Walk:
         known = set(self.now.computed)
         for place in stretch.now:
             known.update(self.now.contents(self.now.step.calls[place].outputs))
-        read = self.golden.read_from(stretch.golden.stop)
+        after = stretch.golden.stop
         return [
             (place, value)
             for place in stretch.golden
             for value in self.golden.values(calls[place].outputs)
-            if value.content not in known and (value.content in read or _in_place(calls[place]))
+            if value.content not in known
+            and (self.golden.is_read_from(after, value.content) or _in_place(calls[place]))
         ]
 
     def _reimplemented(
