@@ -98,7 +98,7 @@ def launch(
             child = subprocess.Popen(  # noqa: S603 - the interpreter is the user's choice
                 [interpreter, "-m", "goldtrace.recording", str(spec_file), str(out)],
                 cwd=root,
-                env=child_environment(pins, environment),
+                env=child_environment(pins, environment, interpreter=interpreter),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -206,14 +206,26 @@ class _Children:
 
 
 def child_environment(
-    pins: Mapping[str, str], further: Mapping[str, str] | None = None
+    pins: Mapping[str, str],
+    further: Mapping[str, str] | None = None,
+    *,
+    interpreter: str = sys.executable,
 ) -> dict[str, str]:
-    """This process's environment with ``further`` variables and the pins of a profile in it."""
-    inherited = {**os.environ, **(further or {})}
+    """This process's environment with ``further`` variables and the pins of a profile in it.
+
+    Another ``interpreter`` is not told where this one finds packages.
+    """
+    own = interpreter == sys.executable
+    inherited = {**(os.environ if own else without_python_paths(os.environ)), **(further or {})}
     if "NPY_DISABLE_CPU_FEATURES" in pins:
         # numpy refuses to start with both.
         inherited.pop("NPY_ENABLE_CPU_FEATURES", None)
     return {**inherited, **pins}
+
+
+def without_python_paths(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables without those that put other packages in front of an environment's own."""
+    return {k: v for k, v in variables.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
 
 
 def describe_status(status: int) -> str:

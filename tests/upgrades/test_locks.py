@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -91,3 +92,27 @@ def test_requirements_come_from_a_project_or_a_list(tmp_path):
     project.write_text('[project]\nname = "x"\n')
     with pytest.raises(UsageError, match="no requirements"):
         read_requirements(project)
+
+
+def test_an_include_is_named_instead_of_passed_over(tmp_path):
+    (tmp_path / "a.lock").write_text("-r other.lock\nnumpy==2.0.0\n")
+    with pytest.raises(UsageError, match="includes another one") as raised:
+        read_lock("a.lock", root=tmp_path)
+    assert raised.value.where == "a.lock:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", "[project\n"),
+        ("uv.lock", "[[package]]\nversion = '1'\n"),
+        ("uv.lock", "[[package]]\nname = 'a'\nversion = '1'\nmarker = 'no marker'\n"),
+    ],
+)
+def test_a_broken_file_is_an_error_that_names_it(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    project = name == "pyproject.toml"
+    read = read_requirements if project else partial(read_lock, root=tmp_path)
+    with pytest.raises(UsageError) as raised:
+        read(tmp_path / name if project else name)
+    assert name in raised.value.where

@@ -221,3 +221,15 @@ def test_a_package_without_a_wheel_is_no_candidate_unless_builds_are_allowed(ind
     allowed = Means(directory=tmp_path, builds=True).uv(tmp_path)
     with pytest.raises(BuildError):
         allowed.install(tmp_path, ("engine==1.1",), builds=True)
+
+
+def test_requirements_that_nobody_can_read_are_passed_over():
+    assert _needs({"old": ["pytz (>dev)", "core"], "core": []})["old"] == {"core"}
+
+
+def test_whatever_the_settings_of_a_project_make_uv_write_pins_are_read():
+    lines = ["--index-url https://example.org", "# by uv", "numpy==2.0.0 \\", "    --hash=sha256:0"]
+    assert list(uv._pins([*lines, "torch==2.4.0 ; python_version > '3'"])) == [
+        "numpy==2.0.0",
+        "torch==2.4.0",
+    ]

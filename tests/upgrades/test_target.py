@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from goldtrace.bisect import target as targets
 from goldtrace.bisect.target import BUILT_IN, Target
 from goldtrace.errors import RunError, RunnerDiedError
+from goldtrace.launch import child_environment
 from goldtrace.model.spec import RunSpec
+from goldtrace.packages.today import Today
 from goldtrace.packages.workspace import tag_as_cache
+
+AS_SOMEBODY = ("-c", "user.name=a", "-c", "user.email=a@b")
 
 TESTS = """
 import torch
@@ -94,3 +100,51 @@ def test_environments_and_caches_within_the_project_are_no_part_of_the_question(
     assert target.question() == before
     (project / "another.py").touch()
     assert target.question() != before
+
+
+def test_what_the_answer_is_written_to_is_no_part_of_the_question(tmp_path):
+    for command in (["init", "-q"], ["add", "."], [*AS_SOMEBODY, "commit", "-qm", "all"]):
+        (tmp_path / "train.py").write_text("rate = 0.1\n")
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)  # noqa: S607
+    page, answer = tmp_path / "page.md", tmp_path / "answer.json"
+    target = Target(run="t.py::t", device="cpu", root=tmp_path, written=(page, answer))
+    before = target.question()
+    page.write_text("found")
+    answer.write_text("{}")
+    assert target.question() == before
+    (tmp_path / "train.py").write_text("rate = 0.2\n")
+    assert target.question() != before
+
+
+@pytest.mark.parametrize("name", ["train.py", "config.yaml", "settings.toml"])
+def test_outside_of_git_code_and_settings_are_part_of_the_question(tmp_path, name):
+    target = Target(run="t.py::t", device="cpu", root=tmp_path, written=(tmp_path / "out.json",))
+    before = target.question()
+    (tmp_path / "out.json").write_text("{}")
+    assert target.question() == before
+    (tmp_path / name).write_text("0.1")
+    assert target.question() != before
+
+
+def test_another_project_that_is_installed_from_its_sources_is_part_of_the_question(
+    tmp_path, monkeypatch
+):
+    root, other = tmp_path / "root", tmp_path / "other"
+    root.mkdir()
+    other.mkdir()
+    today = Today(requirements=(), pins=(), editable=(other, root))
+    monkeypatch.setattr(targets, "todays_environment", lambda: today)
+    target = Target(run="t.py::t", device="cpu", root=root)
+    before = target.question()
+    (other / "layers.py").write_text("x = 1\n")
+    assert target.question() != before
+
+
+def test_packages_of_this_interpreter_do_not_stand_before_those_of_a_probe(project, monkeypatch):
+    shadow = project / "shadow"
+    shadow.mkdir()
+    (shadow / "torch.py").write_text("raise SystemExit('the wrong torch')\n")
+    monkeypatch.setenv("PYTHONPATH", str(shadow))
+    assert train(project, "test_training").steps
+    assert "PYTHONPATH" not in child_environment({}, interpreter="/another/python")
+    assert child_environment({})["PYTHONPATH"] == str(shadow)

@@ -10,6 +10,8 @@ import pytest
 from fake_packages import PrintedRun
 
 from goldtrace.cli import main, probing
+from goldtrace.cli.try_ import requirement
+from goldtrace.errors import UsageError
 
 
 @pytest.fixture
@@ -96,3 +98,13 @@ def test_words_are_told_into_requirements_and_runs(project):
     assert probing.is_run("operators", golden)
     assert probing.is_run("tests/test_a.py::test_b", golden)
     assert not probing.is_run("torch==2.15.0", golden)
+
+
+def test_a_mistyped_run_is_not_taken_for_a_package(tmp_path):
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "transformer" / "run.toml").touch()
+    with pytest.raises(UsageError, match="no run, and no package") as raised:
+        requirement("transfomer", tmp_path)
+    assert "transformer" in (raised.value.found or "")
+    assert requirement("numpy", tmp_path) == "numpy"
+    assert requirement("transfomer>=0", tmp_path) == "transfomer>=0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from goldtrace.bisect.probe import Job, Outcome, run_job
 from goldtrace.compare import compare_traces
 from goldtrace.compare.severity import equivalent_noise, kind, severity
 from goldtrace.environment import changes
+from goldtrace.launch import side_by_side
 from goldtrace.model.upgrade import Probe, Severity, Standing
 from goldtrace.model.verdict import Change
 from goldtrace.packages.uv import ResolutionError
@@ -219,17 +221,14 @@ class Bench:
                 builder.shutdown(wait=True, cancel_futures=True)
 
     def _run_side_by_side(self, wishes: Mapping[str, Wish], *, left: int) -> None:
-        pool = self.executor or ThreadPoolExecutor(max_workers=self.jobs)
-        try:
+        here = side_by_side(self.jobs) if self.executor is None else nullcontext(self.executor)
+        with here as pool:
             running: dict[Future[tuple[Outcome, Trace | None]], str] = {}
             for label, wish in wishes.items():
                 self._announce(label, left + len(wishes))
                 running[pool.submit(run_job, self._job(wish))] = label
             for done in as_completed(running):
                 self._keep(running[done], *done.result())
-        finally:
-            if self.executor is None:
-                pool.shutdown(wait=True, cancel_futures=True)
 
     def _announce(self, label: str, probes: int) -> None:
         self.progress(f"trying {label}{self._estimate(probes)}")

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.environment import platform_key, revision
 from goldtrace.errors import RunError, RunnerDiedError
-from goldtrace.launch import describe_status, launch
+from goldtrace.launch import describe_status, launch, without_python_paths
 from goldtrace.model.machine import processor
 from goldtrace.model.spec import RunSpec
 from goldtrace.packages.own_wheel import training_digest
+from goldtrace.packages.today import todays_environment
 from goldtrace.packages.workspace import CACHE_TAG
 from goldtrace.store.golden import GoldenStore
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
 
 _OWN_RUNS = "goldtrace.reference."
+_SOURCES = (".py", ".pyi", ".toml", ".yaml", ".yml", ".json", ".cfg", ".ini")
 _TAIL = 15
 _TESTS_FAILED = 1
 _RAISED = re.compile(r"^E +([\w.]+(?:: .*)?)$", re.MULTILINE)
@@ -41,11 +43,15 @@ BUILT_IN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A run on a device, or the node id of one test; ``root`` is the project's folder."""
+    """A run on a device, or the node id of one test; ``root`` is the project's folder.
+
+    ``written`` are files that the answer will be written to: they are no part of the code.
+    """
 
     run: RunSpec | str
     device: str
     root: Path
+    written: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -84,27 +90,38 @@ class Target:
         profile = self.run.profile if isinstance(self.run, RunSpec) else "cpu-portable"
         return platform_key(profile, self.device)
 
-    def _code(self) -> str | None:
+    def _code(self) -> list[str] | None:
+        """The state of the project, and of every other one that is installed from its sources."""
         if isinstance(self.run, RunSpec) and self.run.entry.startswith(_OWN_RUNS):
             return None
-        state = revision(self.root)
-        if state is not None:
-            return f"{state.commit} {state.diff}"
-        total = hashlib.sha256()
-        for path in sorted(_sources(self.root)):
-            total.update(f"{path.relative_to(self.root)} {path.stat().st_size}\n".encode())
-            total.update(path.read_bytes())
-        return total.hexdigest()
+        own = self.root.resolve()
+        others = {place.resolve() for place in todays_environment().editable} - {own}
+        return [
+            _state(own, self.written),
+            *(_state(place, ()) for place in sorted(others) if place.is_dir()),
+        ]
+
+
+def _state(root: Path, written: tuple[Path, ...]) -> str:
+    found = revision(root, besides=written)
+    if found is not None:
+        return f"{found.commit} {found.diff}"
+    total = hashlib.sha256()
+    left_out = {path.resolve() for path in written}
+    for path in sorted(set(_sources(root)) - left_out):
+        total.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    """The Python files of a project, without its environments, caches and hidden folders."""
+    """Code and settings of a project, without its environments, caches and hidden folders."""
     for folder, folders, files in os.walk(root):
         if {"pyvenv.cfg", CACHE_TAG} & set(files):
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in files if name.endswith(".py"))
+        yield from (Path(folder, name) for name in files if name.endswith(_SOURCES))
 
 
 def question_digest(question: dict[str, Any]) -> str:
@@ -119,11 +136,12 @@ def _train_test(node: str, device: str, *, root: Path, interpreter: Path) -> Tra
         answer = subprocess.run(  # noqa: S603 - the interpreter is the user's choice
             [
                 *(interpreter, "-m", "pytest", node, "--golden-update=all", "-q"),
+                "--golden-no-calibrate",
                 *("--golden-update-in-ci", "--golden-dir", goldens, "--golden-device", device),
                 *("-p", "no:cacheprovider"),
             ],
             cwd=root,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**without_python_paths(os.environ), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -90,6 +90,9 @@ def targets(names: list[str], arguments: argparse.Namespace) -> list[Target]:
 
     golden_dir, device = arguments.golden_dir, arguments.device
     root = options.root_of(golden_dir)
+    # What bisect and try are told to write is no part of the code that they ask about.
+    given = (arguments.json, getattr(arguments, "markdown", None))
+    written = tuple(path.absolute() for path in given if path is not None and str(path) != "-")
     others: list[RunSpec | str] = []
     declared = []
     for name in names:
@@ -99,10 +102,10 @@ def targets(names: list[str], arguments: argparse.Namespace) -> list[Target]:
             others.append(BUILT_IN[name])
         else:
             declared.append(name)
-    found = [Target(run=run, device=device, root=root) for run in others]
+    found = [Target(run=run, device=device, root=root, written=written) for run in others]
     if declared or not names:
         chosen = select(golden_dir, declared, (device,))
-        found += [Target(run=spec, device=device, root=root) for spec, _ in chosen]
+        found += [Target(run=spec, device=device, root=root, written=written) for spec, _ in chosen]
     if not found:
         raise UsageError(f"no run is declared for {arguments.device}")
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options, probing
@@ -10,6 +12,7 @@ from goldtrace.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from goldtrace.errors import ExitCode
 
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     golden_dir = arguments.golden_dir
     names = [word for word in arguments.words if probing.is_run(word, golden_dir)]
-    wanted = [requirement(word) for word in arguments.words if word not in names]
+    wanted = [requirement(word, golden_dir) for word in arguments.words if word not in names]
     if arguments.requirements is not None:
         pins = read_lock(arguments.requirements, root=options.root_of(golden_dir))
         wanted += [f"{name}=={version}" for name, version in pins.items()]
@@ -75,18 +78,39 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     return exit_code(trial.results, strict=True)
 
 
-def requirement(text: str) -> str:
+def requirement(text: str, golden_dir: Path) -> str:
     """A requirement as uv reads it.
 
     Raises:
-        UsageError: it is neither a requirement nor the name of a run.
+        UsageError: it is neither a requirement nor the name of a run, or a bare name that nobody
+            knows here: a run's, mistyped, more likely than a package's.
     """
     from packaging.requirements import InvalidRequirement, Requirement
 
+    from goldtrace.bisect.target import BUILT_IN
+
     try:
-        return str(Requirement(text))
+        found = Requirement(text)
     except InvalidRequirement as error:
         raise UsageError(
             f"{text!r} is neither a requirement nor a run",
             expected="torch==2.15.0, 'numpy<2', the name of a declared run, or a test's node id",
         ) from error
+    if found.specifier or found.url or _is_installed(found.name):
+        return str(found)
+    runs = [*BUILT_IN, *(path.parent.name for path in golden_dir.glob("*/run.toml"))]
+    close = difflib.get_close_matches(text, runs, n=3, cutoff=0.5)
+    raise UsageError(
+        f"{text!r} is no run, and no package that is installed",
+        expected="the name of a run, or a requirement with a release",
+        found=f"runs of a similar name: {', '.join(close)}" if close else None,
+        hint=f"'{text}>=0' asks for a package of that name",
+    )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

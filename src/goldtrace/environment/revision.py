@@ -7,8 +7,12 @@ import os
 import stat
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldtrace.model.environment import Revision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _GIT_SECONDS = 60
 _BLOCK = 1 << 20
@@ -23,21 +27,25 @@ _NEUTRAL = (
 )
 
 
-def revision(root: Path, *, golden: str = "golden") -> Revision | None:
+def revision(
+    root: Path, *, golden: str = "golden", besides: Sequence[Path] = ()
+) -> Revision | None:
     """The commit of the repository around ``root`` and a digest of what differs from it.
 
     ``golden`` is the folder below ``root`` whose changes do not count: recording a golden must
-    not change the revision that the next one is recorded with. An untracked file of more than
-    64 MiB counts with its name and size only. ``None`` outside a repository, before the first
-    commit, or without git.
+    not change the revision that the next one is recorded with. Nor do the files ``besides``
+    count. An untracked file of more than 64 MiB counts with its name and size only. ``None``
+    outside a repository, before the first commit, or without git.
     """
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     top = _git(root, "rev-parse", "--show-toplevel")
     if commit is None or top is None:
         return None
     base = Path(os.fsdecode(top.rstrip(b"\n")))
-    excluded = os.path.relpath((root / golden).resolve(), base.resolve())
-    scope = ("--", ".") if excluded.startswith("..") else ("--", ".", f":(exclude){excluded}")
+    left_out = (root / golden, *(root / path for path in besides))
+    places = (os.path.relpath(path.resolve(), base.resolve()) for path in left_out)
+    excluded = (f":(exclude,literal){p}" for p in places if not p.startswith(".."))
+    scope = ("--", ".", *excluded)
     diff = _git(base, *_NEUTRAL, "diff", *_PLAIN_DIFF, "HEAD", *scope)
     listed = _git(base, "ls-files", "--others", "--exclude-standard", "-z", *scope)
     if diff is None or listed is None:

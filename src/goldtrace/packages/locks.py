@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from packaging.markers import Marker
+from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -30,6 +30,7 @@ Pins = Mapping[str, str]
 """Normalised names with exact versions."""
 
 _OWN = "goldtrace"
+_SHOWN = 100
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _OPTION = re.compile(r"\s--[a-z-]+[= ]\S+")
 
@@ -73,7 +74,7 @@ def read_requirements(path: Path) -> tuple[str, ...]:
     """
     text = _read(path.name, path.absolute().parent)
     if path.suffix == ".toml":
-        found = tomllib.loads(text).get("project", {}).get("dependencies", [])
+        found = _toml(text, str(path)).get("project", {}).get("dependencies", [])
     else:
         lines = (_COMMENT.sub("", line).strip() for _, line in _joined(text.splitlines()))
         found = [line for line in lines if line and not line.startswith("-")]
@@ -131,6 +132,14 @@ def _requirement_pins(lines: Iterable[str], place: str) -> dict[str, str]:
     pins: dict[str, str] = {}
     for number, line in _joined(lines):
         text = _COMMENT.sub("", line).strip()
+        if text.startswith(("-r", "--requirement")):
+            raise UsageError(
+                "a lock file that includes another one says too little",
+                where=f"{place}:{number}",
+                expected="every package on a line of its own",
+                found=text,
+                hint="pip freeze > requirements.lock, or uv pip compile",
+            )
         if not text or text.startswith("-"):
             continue  # Options and editable projects: the code under test, not its environment.
         text = _OPTION.sub("", f" {text}").strip()
@@ -170,15 +179,19 @@ def _not_pinned(place: str, number: int, text: str) -> UsageError:
 
 
 def _toml_pins(text: str, place: str) -> dict[str, str]:
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError("this is no TOML", where=place, found=str(error)) from error
     pins: dict[str, str] = {}
-    for package in _packages(document):
+    for package in _packages(_toml(text, place)):
         marker = package.get("marker")
-        if marker is not None and not Marker(marker).evaluate():
-            continue
+        try:
+            if marker is not None and not Marker(marker).evaluate():
+                continue
+            canonicalize_name(package["name"])
+        except (InvalidMarker, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                "a package of the lock file has no name, or a marker that is none",
+                where=place,
+                found=str(package)[:_SHOWN],
+            ) from error
         source = package.get("source", {})
         if "version" not in package or {"editable", "virtual", "directory"} & {*source, *package}:
             continue
@@ -194,6 +207,13 @@ def _toml_pins(text: str, place: str) -> dict[str, str]:
     if not pins:
         raise UsageError("no locked packages", where=place, expected="uv.lock or pylock.toml")
     return pins
+
+
+def _toml(text: str, place: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError("this is no TOML", where=place, found=str(error)) from error
 
 
 def _packages(document: Mapping[str, Any]) -> list[dict[str, Any]]:

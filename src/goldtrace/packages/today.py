@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from goldtrace.packages.own_wheel import own_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _LEFT_OUT = frozenset({"goldtrace", "pip"})
 
@@ -57,7 +58,7 @@ def todays_environment() -> Today:
 
 def _needs(requires: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
     """Which installed package needs which, extras counted where somebody asks for them."""
-    parsed = {name: [Requirement(line) for line in lines] for name, lines in requires.items()}
+    parsed = {name: list(_readable(lines)) for name, lines in requires.items()}
     extras: dict[str, set[str]] = {name: {""} for name in parsed}
     needs: dict[str, set[str]] = {name: set() for name in parsed}
     grew = True
@@ -74,6 +75,13 @@ def _needs(requires: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
                     grew |= not wanted.extras <= extras[target]
                     extras[target] |= wanted.extras
     return needs
+
+
+def _readable(lines: Iterable[str]) -> Iterator[Requirement]:
+    """Old packages ask in ways that nothing understands any more, such as ``pytz (>dev)``."""
+    for line in lines:
+        with contextlib.suppress(InvalidRequirement):
+            yield Requirement(line)
 
 
 def _roots(others: Iterable[str], needs: Mapping[str, set[str]]) -> list[str]:

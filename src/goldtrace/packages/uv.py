@@ -11,11 +11,15 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from goldtrace.errors import GoldtraceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _TRANSIENT = re.compile(
     r"no space left|disk quota|error sending request|timed out|connection (reset|refused|closed)"
@@ -125,8 +129,7 @@ class Uv:
                 _raise_if_transient(answer)
                 raise ResolutionError("the requirements can't be resolved", found=_tail(answer))
             lines = out.read_text(encoding="utf-8").splitlines()
-        pins = (line.partition(" ;")[0].strip() for line in lines if line[:1].isalnum())
-        return Resolution(pins=tuple(sorted(pins)))
+        return Resolution(pins=tuple(sorted(_pins(lines))))
 
     def newest(self, package: str, bounds: str) -> str | None:
         """The newest release of ``package`` within ``bounds`` (as ``>=2,<3``) that fits here.
@@ -153,7 +156,7 @@ class Uv:
                     hint="mend what uv says, then give the same command again",
                 )
             return None
-        names = dict(map(_named, answer.stdout.split("\n")[:-1]))
+        names = dict(map(_named, _pins(answer.stdout.splitlines())))
         return names.get(canonicalize_name(package))
 
     def install(self, environment: Path, arguments: tuple[str, ...], *, builds: bool) -> None:
@@ -212,6 +215,13 @@ def _raise_if_transient(answer: subprocess.CompletedProcess[str]) -> None:
             hint="make room, wait for the index or give uv its credentials, then give the same "
             "command again: it goes on where it stopped",
         )
+
+
+def _pins(lines: Iterable[str]) -> Iterator[str]:
+    """The requirements of uv's output, whatever else the project's settings make it write."""
+    for line in lines:
+        if line[:1].isalnum():
+            yield line.partition(" ;")[0].rstrip("\\").strip()
 
 
 def _named(line: str) -> tuple[str, str]:

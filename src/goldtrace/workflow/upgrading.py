@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from goldtrace.bisect.bench import Bench
@@ -141,6 +142,7 @@ def bisect_package(
     everything: bool = False,
 ) -> Bisection:
     """The first change point of ``target`` among the releases of ``package``, or every one."""
+    package = canonicalize_name(package)
     bench_of = _Benches(target, means)
     with bench_of.journal({"package": package}) as journal:
         versions = _candidates(bench_of, journal, package, first, last)
@@ -209,6 +211,7 @@ def plan_package(
     target: Target, package: str, means: Means, *, first: str, last: str | None = None
 ) -> Plan:
     """What ``bisect_package`` would do, at most, for one change point."""
+    package = canonicalize_name(package)
     bench_of = _Benches(target, means)
     with bench_of.journal({"package": package}) as journal:
         versions = _candidates(bench_of, journal, package, first, last)
