@@ -57,7 +57,7 @@ def _portable(run: str, steps: int, machine: Machine, **circumstances: object) -
 
 
 def _universal(run: str, machine: Machine, **circumstances: object) -> Cell:
-    steps = {"transformer-universal": 3, "resnet18-universal": 2}[run]
+    steps = 3 if run == "transformer-universal" else 2 if machine is Machine.HOST else 1
     return Cell(folder=UNIVERSAL, run=run, steps=steps, machine=machine, **circumstances)  # type: ignore[arg-type]
 
 
