@@ -1,4 +1,4 @@
-"""report.json: the format that DESIGN fixes, and the schema that is published for it."""
+"""report.json: its format, and the schema that is published for it."""
 
 from __future__ import annotations
 

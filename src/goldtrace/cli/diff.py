@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
+from goldtrace.cli.progress import announce
 from goldtrace.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _paired(arguments: argparse.Namespace) -> RunResult:
         device,
         root=options.root_of(arguments.golden_dir),
         calibrated=not arguments.no_calibrate,
-        progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
+        progress=announce,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
+from goldtrace.cli.progress import announce
 from goldtrace.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -63,16 +63,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     store = GoldenStore(arguments.golden_dir)
     root = options.root_of(arguments.golden_dir)
     spec = run_named(arguments.golden_dir, arguments.name, store, arguments.device)
-
-    def progress(sentence: str) -> None:
-        print(f"training {sentence}", file=sys.stderr)
-
     if arguments.against is not None:
         found = explain_against(
-            spec, arguments.device, arguments.against, root=root, progress=progress
+            spec, arguments.device, arguments.against, root=root, progress=announce
         )
     else:
-        found = explain_failure(spec, arguments.device, store=store, root=root, progress=progress)
+        found = explain_failure(spec, arguments.device, store=store, root=root, progress=announce)
     options.write_json(arguments.json, to_document([_result(found)]))
     if found.diagnosis is None:
         print(f"{spec.name}: nothing differs")
