@@ -120,6 +120,11 @@ class Trace:
         return next((step for step in self.tape if step.number == number), None)
 
     @property
+    def initial(self) -> StepRecord | None:
+        """The state before the first step, if it was recorded."""
+        return next((step for step in self.steps if step.number == INITIAL_STEP), None)
+
+    @property
     def step_count(self) -> int:
         """The number of training steps, the initial record not counted."""
         return sum(1 for step in self.steps if step.number != INITIAL_STEP)
