@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldtraceError
-from goldtrace.model.verdict import Rung
+from goldtrace.model.diagnosis import CAUSE_OF_RUNG, Cause
 from goldtrace.report.checklist import checklist_document
 from goldtrace.report.course import course_document
 from goldtrace.report.phrases import finding, next_command
@@ -26,14 +26,6 @@ REPORT = "report.json"
 
 SCHEMA = 1
 """The version of the document's format."""
-
-# What a rung alone tells about the cause; where it tells nothing, a diagnosis has to.
-_CLASSES = {
-    Rung.STRUCTURE: "program",
-    Rung.BATCH: "data",
-    Rung.RNG: "rng",
-    Rung.LR: "argument",
-}
 
 
 def to_document(results: Sequence[RunResult]) -> dict[str, Any]:
@@ -97,16 +89,15 @@ def proposal_document(proposal: Proposal | None) -> dict[str, Any] | None:
 
 
 def _first(divergence: Divergence, diagnosis: Diagnosis | None) -> dict[str, Any]:
-    if diagnosis is not None and diagnosis.cause is not None:
-        cause: str | None = diagnosis.cause.value
-    else:
-        cause = "rounding" if divergence.tolerated else _CLASSES.get(divergence.rung)
+    cause = diagnosis.cause if diagnosis is not None else None
+    if cause is None:
+        cause = Cause.ROUNDING if divergence.tolerated else CAUSE_OF_RUNG.get(divergence.rung)
     return {
         "step": divergence.step,
         "rung": divergence.rung.value,
         "name": divergence.name,
         "op": diagnosis.op if diagnosis is not None else None,
-        "class": cause,
+        "class": cause.value if cause is not None else None,
     }
 
 
