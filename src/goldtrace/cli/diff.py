@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.cli import options
 from goldtrace.cli.progress import announce
 from goldtrace.errors import ExitCode, UsageError
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +45,7 @@ def add_to(commands: Any) -> None:
         help="with --paired: don't measure how the run amplifies rounding; any bit is drift",
     )
     parser.add_argument(
-        "--device", choices=options.DEVICES, default="cpu", help="with --paired (default: cpu)"
+        "--device", choices=DEVICES, default="cpu", help="with --paired (default: cpu)"
     )
     options.add_golden_dir(parser)
     options.add_json(parser)

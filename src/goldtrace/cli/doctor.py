@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.checklist.training import SURVEY
 from goldtrace.cli import options
 from goldtrace.errors import ExitCode, UsageError
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +34,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--profile", help="without RUN, the profile to look at (default: cpu-portable)"
     )
-    parser.add_argument("--device", choices=options.DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     options.add_json(parser)
     parser.add_argument(
         "--export",

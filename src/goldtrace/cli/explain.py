@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.cli import options
 from goldtrace.cli.progress import announce
 from goldtrace.errors import ExitCode
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +33,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("name", metavar="RUN", help="a run, or the name of a test's golden")
     options.add_golden_dir(parser)
     options.add_json(parser)
-    parser.add_argument("--device", choices=options.DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     parser.add_argument(
         "--reproducer",
         type=Path,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.errors import UsageError
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     from goldtrace.bisect.target import Target
@@ -33,7 +34,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """The options about environments, the same for both commands."""
     options.add_golden_dir(parser)
     parser.add_argument(
-        "--device", choices=options.DEVICES, default="cpu", help="where to train (default: cpu)"
+        "--device", choices=DEVICES, default="cpu", help="where to train (default: cpu)"
     )
     options.add_json(parser)
     parser.add_argument(

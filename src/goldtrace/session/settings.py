@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from goldtrace.model.spec import DEVICES
 from goldtrace.workflow.checking import UpdateMode
 from goldtrace.workflow.checking import trace_folder as trace_folder_of
-
-DEVICES = ("cpu", "cuda")
 
 _MODES = {
     None: UpdateMode.NONE,
