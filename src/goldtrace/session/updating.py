@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from goldtrace.model.calibration import Calibration
     from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace
     from goldtrace.session.identity import GoldenTest
     from goldtrace.session.settings import Settings
-    from goldtrace.workflow.certifying import Recorded
+    from goldtrace.workflow.certifying import Calibrate, Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +75,6 @@ def update(
 
     ``perturbed`` runs the test with noise in its gradients, for the calibration.
     """
-
-    def calibrate(trace: Trace) -> Calibration:
-        return measure(trace, [(noise, perturbed(noise).trace()) for noise in NOISES])
-
     store = GoldenStore(settings.golden_dir)
     try:
         traces = [attempt.trace() for attempt in attempts]
@@ -88,7 +83,7 @@ def update(
             store=store,
             root=settings.root,
             reason=settings.reason,
-            calibrate=calibrate if settings.calibrate else None,
+            calibrate=calibration_by(perturbed) if settings.calibrate else None,
         )
         result = replace(judge(golden.spec, traces[0], store), origin=golden.spec.entry)
     except GoldtraceError as error:
@@ -103,6 +98,11 @@ def update(
         attach(report, Outcome.of(failed))
         return
     attach(report, Outcome.of(result, written=describe(recorded)))
+
+
+def calibration_by(perturbed: Callable[[Noise], Attempt]) -> Calibrate:
+    """The measurement of a golden by further executions of its test, ``perturbed`` by noise."""
+    return lambda trace: measure(trace, [(noise, perturbed(noise).trace()) for noise in NOISES])
 
 
 def describe(recorded: Recorded) -> str:
