@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.verdict import Change
     from goldtrace.store.golden import GoldenStore, Plan
-    from goldtrace.workflow.calibrating import Counted
-
-Progress = Callable[[str], None]
-"""Called with one short sentence whenever something begins."""
+    from goldtrace.workflow.calibrating import Counted, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Check and record: the only place where the stages are put together."""
+"""Check: train runs, hold their traces against the goldens, and keep what failed."""
 
 from __future__ import annotations
 
@@ -35,12 +35,10 @@ if TYPE_CHECKING:
 
     from goldtrace.model.trace import Trace
     from goldtrace.store.golden import GoldenStore
+    from goldtrace.workflow.calibrating import Progress
 
 Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | None]]
 """Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
-
-Progress = Callable[[str], None]
-"""Called with one short sentence whenever something begins."""
 
 _ABSENT = (DataUnavailableError, DeviceUnavailableError)
 

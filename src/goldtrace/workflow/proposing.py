@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import RunResult
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.calibrating import Counted
-    from goldtrace.workflow.certifying import Calibrate, Progress
+    from goldtrace.workflow.calibrating import Counted, Progress
+    from goldtrace.workflow.certifying import Calibrate
 
 
 _FAILED = (Verdict.DRIFT, Verdict.ROUNDING, Verdict.MISSING, Verdict.INCOMPARABLE)
