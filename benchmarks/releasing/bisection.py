@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.report.upgrades import bisection_document
+from goldtrace.report.document.upgrades import bisection_document
 from goldtrace.workflow.upgrading import bisect_package
 
 if TYPE_CHECKING:

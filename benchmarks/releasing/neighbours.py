@@ -14,7 +14,7 @@ from goldtrace.packages.today import todays_environment
 from goldtrace.packages.uv import Wish
 from goldtrace.packages.workspace import Workspace
 from goldtrace.reference.operators import relative_changes
-from goldtrace.report.upgrades import bisection_document
+from goldtrace.report.document.upgrades import bisection_document
 from goldtrace.workflow.upgrading import bisect_package
 
 if TYPE_CHECKING:

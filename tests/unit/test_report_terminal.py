@@ -12,13 +12,8 @@ from report_samples import drift, result, rounding
 from goldtrace.cli.check import show
 from goldtrace.errors import GoldenError, RunError
 from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
-from goldtrace.report.terminal import (
-    describe_divergence,
-    headline,
-    render_comparison,
-    render_failure,
-    render_table,
-)
+from goldtrace.report.phrases import describe_divergence, headline
+from goldtrace.report.terminal import render_comparison, render_failure, render_table
 from goldtrace.report.text import clip, distance, plain, width_of
 
 TORCH = Change(what="torch", golden="2.14.1", now="2.15.0")

@@ -23,7 +23,7 @@ from goldtrace.bisect import journal
 from goldtrace.bisect.probe import TraceCache
 from goldtrace.errors import GoldtraceError
 from goldtrace.packages.today import Today
-from goldtrace.report.upgrades import bisection_document
+from goldtrace.report.document.upgrades import bisection_document
 from goldtrace.workflow import upgrading
 
 append = journal._append

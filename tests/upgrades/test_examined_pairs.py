@@ -14,8 +14,9 @@ import pytest
 from goldtrace.bisect.target import Target
 from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunSpec
-from goldtrace.report.upgrades import bisection_document, render_bisection
-from goldtrace.report.upstream import render_bisection_markdown
+from goldtrace.report.document.upgrades import bisection_document
+from goldtrace.report.markdown.upstream import render_bisection_markdown
+from goldtrace.report.terminal.bisection import render_bisection
 from goldtrace.workflow.upgrading import Means, bisect_package
 
 TRAINING = """

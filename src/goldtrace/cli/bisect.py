@@ -77,8 +77,9 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Search, show the change points; 0 if there is none, 1 if there are, 4 if it can't be told."""
-    from goldtrace.report.upgrades import bisection_document, render_bisection
-    from goldtrace.report.upstream import render_bisection_markdown
+    from goldtrace.report.document.upgrades import bisection_document
+    from goldtrace.report.markdown.upstream import render_bisection_markdown
+    from goldtrace.report.terminal.bisection import render_bisection
 
     (target,) = probing.targets([arguments.target], arguments)
     thrifty = arguments.no_ahead or arguments.keep == 0 or arguments.no_uv_cache

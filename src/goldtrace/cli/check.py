@@ -130,12 +130,8 @@ def _write(results: Sequence[RunResult], arguments: argparse.Namespace) -> None:
 
 def show(results: Sequence[RunResult], *, quiet: bool, verbose: bool) -> None:
     """The failures, each as long as is wanted, and the table of all runs."""
-    from goldtrace.report.terminal import (
-        headline,
-        render_comparison,
-        render_failure,
-        render_table,
-    )
+    from goldtrace.report.phrases import headline
+    from goldtrace.report.terminal import render_comparison, render_failure, render_table
 
     for result in results:
         if result.passed or result.skipped is not None:

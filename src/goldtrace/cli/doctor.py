@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.determinism import profile_for
     from goldtrace.determinism.unportable import PLATFORM, UNPORTABLE
     from goldtrace.launch import launch
-    from goldtrace.report.checklist import checklist_document
+    from goldtrace.report.document.check import checklist_document
     from goldtrace.store.golden import GoldenStore
 
     spec = _spec(arguments)
@@ -119,7 +119,7 @@ def _spec(arguments: argparse.Namespace) -> RunSpec:
 
 
 def _page(header: Header, points: Sequence[Point]) -> str:
-    from goldtrace.report.checklist import checklist_markdown
+    from goldtrace.report.markdown.checklist import checklist_markdown
 
     environment = header.environment
     facts = {

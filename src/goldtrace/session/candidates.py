@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import Proposal
-from goldtrace.report.document import proposal_document
+from goldtrace.report.document.check import proposal_document
 from goldtrace.session.outcome import attach, outcome_of
 from goldtrace.session.updating import calibration_by
 from goldtrace.store.golden import GoldenStore

@@ -18,7 +18,7 @@ from goldtrace.model.calibration import Calibration
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.trace import Trace
 from goldtrace.model.verdict import Verdict
-from goldtrace.report.terminal import describe_divergence
+from goldtrace.report.phrases import describe_divergence
 from goldtrace.store.golden import Certificate, PlanAction
 from goldtrace.store.ledger import LedgerEntry
 from goldtrace.workflow.calibrating import calibrate, can_calibrate
