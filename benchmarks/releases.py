@@ -26,7 +26,7 @@ from releasing.page import page
 
 from goldtrace.bisect.target import BUILT_IN, Target
 from goldtrace.environment import revision
-from goldtrace.packages.candidates import releases as existing
+from goldtrace.packages.releases import releases as existing
 from goldtrace.store.declared import load_run
 from goldtrace.workflow.upgrading import Means, machine
 

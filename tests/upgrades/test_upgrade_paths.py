@@ -10,7 +10,7 @@ from fake_packages import PrintedRun
 from goldtrace.bisect.causes import Ends
 from goldtrace.errors import UsageError
 from goldtrace.model.upgrade import Severity, Standing
-from goldtrace.packages.candidates import releases
+from goldtrace.packages.releases import releases
 from goldtrace.workflow.upgrading import (
     Means,
     bisect_package,

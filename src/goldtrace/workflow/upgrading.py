@@ -26,9 +26,9 @@ from goldtrace.model.machine import processor
 from goldtrace.model.spec import RunSpec
 from goldtrace.model.upgrade import Bisection, Severity, Trial
 from goldtrace.model.verdict import RunResult
-from goldtrace.packages.candidates import releases
 from goldtrace.packages.locks import difference
 from goldtrace.packages.own_wheel import own_requirements
+from goldtrace.packages.releases import releases
 from goldtrace.packages.today import todays_environment
 from goldtrace.packages.uv import Uv, Wish, find_uv
 from goldtrace.packages.workspace import Workspace, size_of, tag_as_cache
