@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _screen(acceptance: Acceptance) -> str:
     """What a reviewer reads of one candidate."""
     from goldtrace.report.text import plain
-    from goldtrace.workflow.certifying import describe_calibration, describe_recorded
+    from goldtrace.workflow.sentences import describe_calibration, describe_recorded
 
     recorded, manifest = acceptance.recorded, acceptance.manifest
     lines = [describe_recorded(recorded, dry_run=True), f"  {describe_calibration(recorded)}"]

@@ -94,8 +94,8 @@ def _stored(golden_folder: Path, current_folder: Path) -> RunResult:
 
 
 def _paired(arguments: argparse.Namespace) -> RunResult:
-    from goldtrace.workflow.checking import select
     from goldtrace.workflow.pairing import compare_compiled
+    from goldtrace.workflow.selecting import select
 
     [(spec, device)] = select(arguments.golden_dir, [arguments.paired], [arguments.device])
     return compare_compiled(

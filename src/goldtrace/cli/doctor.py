@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _spec(arguments: argparse.Namespace) -> RunSpec:
     """The run to look at, or one that trains nothing."""
     from goldtrace.model.spec import RunSpec
-    from goldtrace.workflow.checking import select
+    from goldtrace.workflow.selecting import select
 
     if arguments.name is None:
         profile = arguments.profile or "cpu-portable"

@@ -53,13 +53,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.report.document import to_document
     from goldtrace.report.terminal.explanation import by_itself, render_explanation
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.checking import run_named
     from goldtrace.workflow.explaining import (
         explain_against,
         explain_failure,
         try_reproducer,
         write_reproducer,
     )
+    from goldtrace.workflow.selecting import run_named
 
     store = GoldenStore(arguments.golden_dir)
     root = options.root_of(arguments.golden_dir)

@@ -87,7 +87,7 @@ def targets(names: list[str], arguments: argparse.Namespace) -> list[Target]:
         UsageError: there is no such run.
     """
     from goldtrace.bisect.target import BUILT_IN, Target
-    from goldtrace.workflow.checking import select
+    from goldtrace.workflow.selecting import select
 
     golden_dir, device = arguments.golden_dir, arguments.device
     root = options.root_of(golden_dir)

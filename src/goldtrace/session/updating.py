@@ -12,8 +12,9 @@ from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import RunResult
 from goldtrace.session.outcome import Outcome, attach
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow.certifying import certify_and_store, describe_calibration
+from goldtrace.workflow.certifying import certify_and_store
 from goldtrace.workflow.checking import judge
+from goldtrace.workflow.sentences import describe_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
     from goldtrace.session.identity import GoldenTest
     from goldtrace.session.settings import Settings
-    from goldtrace.workflow.certifying import Calibrate, Recorded
+    from goldtrace.workflow.certifying import Calibrate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +98,9 @@ def update(
         )
         attach(report, Outcome.of(failed))
         return
-    attach(report, Outcome.of(result, written=describe(recorded)))
+    attach(report, Outcome.of(result, written=describe_written(recorded)))
 
 
 def calibration_by(perturbed: Callable[[Noise], Attempt]) -> Calibrate:
     """The measurement of a golden by further executions of its test, ``perturbed`` by noise."""
     return lambda trace: measure(trace, [(noise, perturbed(noise).trace()) for noise in NOISES])
-
-
-def describe(recorded: Recorded) -> str:
-    """One line about a golden that was written."""
-    return (
-        f"{recorded.name} [{recorded.platform}] {recorded.action.value}: {recorded.moved} "
-        f"({recorded.processes} fresh processes agreed; {describe_calibration(recorded)})"
-    )
