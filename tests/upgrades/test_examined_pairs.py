@@ -17,7 +17,8 @@ from goldtrace.model.spec import RunSpec
 from goldtrace.report.document.upgrades import bisection_document
 from goldtrace.report.markdown.upstream import render_bisection_markdown
 from goldtrace.report.terminal.bisection import render_bisection
-from goldtrace.workflow.upgrading import Means, bisect_package
+from goldtrace.workflow.bisecting import bisect_package
+from goldtrace.workflow.means import Means
 
 TRAINING = """
 import torch

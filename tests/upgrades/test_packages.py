@@ -16,7 +16,7 @@ from goldtrace.packages import own_wheel, uv
 from goldtrace.packages.today import _needs, _roots, todays_environment
 from goldtrace.packages.uv import BuildError, FetchError, Resolution, ResolutionError, Uv, Wish
 from goldtrace.packages.workspace import Workspace
-from goldtrace.workflow.upgrading import Means
+from goldtrace.workflow.means import Means
 
 
 def test_today_wants_what_nobody_else_brings_and_pins_everything():

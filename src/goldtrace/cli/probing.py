@@ -15,7 +15,7 @@ from goldtrace.model.spec import DEVICES
 if TYPE_CHECKING:
     from goldtrace.bisect.target import Target
     from goldtrace.model.spec import RunSpec
-    from goldtrace.workflow.upgrading import Means
+    from goldtrace.workflow.means import Means
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -60,11 +60,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def means(arguments: argparse.Namespace, **further: Any) -> Means:
     """What the options say about environments."""
-    from goldtrace.workflow import upgrading
+    from goldtrace.workflow.means import DEFAULT_KEEP, Means, default_directory
 
-    return upgrading.Means(
-        directory=(arguments.workspace or upgrading.default_directory()).absolute(),
-        keep=upgrading.DEFAULT_KEEP if arguments.keep is None else arguments.keep,
+    return Means(
+        directory=(arguments.workspace or default_directory()).absolute(),
+        keep=DEFAULT_KEEP if arguments.keep is None else arguments.keep,
         cache=not arguments.no_uv_cache,
         builds=arguments.allow_build,
         prereleases=arguments.pre,
