@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 import goldtrace
 from goldtrace.errors import UsageError
 from goldtrace.packages import own_wheel, uv
-from goldtrace.packages.today import _needs, _roots, todays_environment
+from goldtrace.packages.today import roots_of, todays_environment, who_needs_what
 from goldtrace.packages.uv import BuildError, FetchError, Resolution, ResolutionError, Uv, Wish
 from goldtrace.packages.workspace import Workspace
 from goldtrace.workflow.means import Means
@@ -31,7 +31,7 @@ def test_today_wants_what_nobody_else_brings_and_pins_everything():
 
 
 def test_extras_count_only_where_somebody_asks_for_them():
-    needs = _needs(
+    needs = who_needs_what(
         {
             "app": ["tool[fast]>=1"],
             "tool": ["core", "speed; extra == 'fast'", "docs; extra == 'docs'"],
@@ -44,7 +44,7 @@ def test_extras_count_only_where_somebody_asks_for_them():
     )
     assert needs["tool"] == {"core", "speed"}
     names = ["app", "tool", "core", "speed", "docs", "ring", "other"]
-    assert sorted(_roots(names, needs)) == ["app", "docs", "other"]
+    assert sorted(roots_of(names, needs)) == ["app", "docs", "other"]
 
 
 def test_the_own_wheel_holds_the_running_code_and_is_reproducible(tmp_path):
@@ -225,7 +225,7 @@ def test_a_package_without_a_wheel_is_no_candidate_unless_builds_are_allowed(ind
 
 
 def test_requirements_that_nobody_can_read_are_passed_over():
-    assert _needs({"old": ["pytz (>dev)", "core"], "core": []})["old"] == {"core"}
+    assert who_needs_what({"old": ["pytz (>dev)", "core"], "core": []})["old"] == {"core"}
 
 
 def test_whatever_the_settings_of_a_project_make_uv_write_pins_are_read():
