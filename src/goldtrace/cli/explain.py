@@ -102,6 +102,7 @@ def next_command(found: Explanation) -> str | None:
 
 def _result(found: Explanation) -> Any:
     from goldtrace.model.verdict import RunResult
+    from goldtrace.workflow.commands import record_command
 
     header = found.now.header
     return RunResult(
@@ -112,4 +113,5 @@ def _result(found: Explanation) -> Any:
         exact=found.spec.exact,
         comparison=found.comparison,
         diagnosis=found.diagnosis,
+        hint=record_command(found.spec, header.device) if found.other is None else None,
     )

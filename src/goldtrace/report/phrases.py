@@ -47,14 +47,17 @@ def finding(result: RunResult) -> str:
 
 
 def next_command(result: RunResult) -> str | None:
-    """What to do next: the workflow's hint, the error's, or how to write the golden."""
+    """What to do next: the workflow's hint, the error's, or how to write a missing golden.
+
+    A pair of traces that was held against no golden has nothing to record.
+    """
     if result.verdict is Verdict.IDENTICAL:
         return None
     if result.hint is not None:
         return result.hint
     if isinstance(result.error, GoldtraceError) and result.error.hint is not None:
         return result.error.hint
-    if result.passed or result.verdict is None:
+    if result.verdict is not Verdict.MISSING:
         return None
     return f"goldtrace record {shlex.quote(plain(result.name))} --reason '…'"
 
