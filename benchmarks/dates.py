@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from goldtrace.bisect.target import BUILT_IN, Target
 from goldtrace.packages.locks import difference, read_requirements
-from goldtrace.report.upgrades import render_bisection
-from goldtrace.report.upstream import render_bisection_markdown
+from goldtrace.report.markdown.upstream import render_bisection_markdown
+from goldtrace.report.terminal.bisection import render_bisection
 from goldtrace.store.declared import load_run
-from goldtrace.workflow.upgrading import Means, bisect_pins, pins_at
+from goldtrace.workflow.bisecting import bisect_pins, pins_at
+from goldtrace.workflow.means import Means
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

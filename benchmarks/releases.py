@@ -26,9 +26,10 @@ from releasing.page import page
 
 from goldtrace.bisect.target import BUILT_IN, Target
 from goldtrace.environment import revision
-from goldtrace.packages.candidates import releases as existing
+from goldtrace.packages.releases import releases as existing
 from goldtrace.store.declared import load_run
-from goldtrace.workflow.upgrading import Means, machine
+from goldtrace.workflow.bisecting import machine
+from goldtrace.workflow.means import Means
 
 KEPT = 17 * 10**9
 """Bytes of environments: two releases of torch, and the one that is being built."""

@@ -16,7 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow.checking import check, select
+from goldtrace.workflow.checking import check
+from goldtrace.workflow.selecting import select
 
 GOLDEN = Path("golden")
 

@@ -6,8 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.report.upgrades import bisection_document
-from goldtrace.workflow.upgrading import bisect_package
+from goldtrace.report.document.upgrades import bisection_document
+from goldtrace.workflow.bisecting import bisect_package
 
 if TYPE_CHECKING:
     from goldtrace.bisect.target import Target

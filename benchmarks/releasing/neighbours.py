@@ -14,15 +14,15 @@ from goldtrace.packages.today import todays_environment
 from goldtrace.packages.uv import Wish
 from goldtrace.packages.workspace import Workspace
 from goldtrace.reference.operators import relative_changes
-from goldtrace.report.upgrades import bisection_document
-from goldtrace.workflow.upgrading import bisect_package
+from goldtrace.report.document.upgrades import bisection_document
+from goldtrace.workflow.bisecting import bisect_package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from goldtrace.bisect.target import Target
     from goldtrace.packages.uv import Resolution
-    from goldtrace.workflow.upgrading import Means
+    from goldtrace.workflow.means import Means
 
 
 @dataclass(frozen=True)

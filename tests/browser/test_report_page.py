@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from report_samples import HOSTILE, drift, hostile, result, rounding
 from test_report_html import BISECTION, DOCUMENTS
 
-from goldtrace.report import to_document
+from goldtrace.report.document import to_document
 
 DRIFT = to_document([drift()])
 

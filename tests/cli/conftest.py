@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goldtrace.cli import main
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -95,19 +93,3 @@ def project(tmp_path, monkeypatch) -> Project:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "training.py").write_text(TRAINING)
     return Project(tmp_path)
-
-
-@pytest.fixture
-def goldtrace(capsys):
-    """Run a command line in this process: exit status, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as usage:
-            status = int(usage.code or 0)
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return run

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from goldtrace.cli.options import devices
-from goldtrace.workflow.checking import select
+from goldtrace.workflow.selecting import select
 
 
 def test_record_check_change_and_record_again(project, goldtrace):

@@ -8,51 +8,13 @@ import sys
 import sysconfig
 
 import pytest
-
-STEPS = """
-import torch
-
-def train(run):
-    model = torch.nn.Linear(3, 9)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    run.watch(model=model, optimizer=optimizer)
-    for step in range(3):
-        optimizer.zero_grad()
-        hidden = model(torch.ones(2, 3))
-        loss = torch.sinh(hidden).square().mean()
-        EXTRA
-        loss.backward()
-        optimizer.step()
-        run.step(loss=loss)
-"""
-
-OTHER_TORCH = """
-import sys
-from importlib.machinery import PathFinder
-
-class AfterTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name != "torch":
-            return None
-        spec = PathFinder.find_spec(name, path)
-        execute = spec.loader.exec_module
-
-        def exec_module(module):
-            execute(module)
-            module.kept = module.library.Library("aten", "IMPL")
-            module.kept.impl("sinh", lambda x: (x.exp() - (-x).exp()) / 2 * (1 + 2**-22), "CPU")
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, AfterTorch())
-"""
+from changed_torch import other_sinh, training
 
 
 @pytest.fixture
 def write(project):
-    def write(extra: str) -> None:
-        (project.root / "training.py").write_text(STEPS.replace("EXTRA", extra))
+    def write(then: str) -> None:
+        (project.root / "training.py").write_text(training(then=then))
 
     return write
 
@@ -94,7 +56,7 @@ def test_another_interpreter_is_held_against_this_one_and_the_culprit_called_in_
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", other], check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = other / "lib" / version / "site-packages"
-    (packages / "changed.py").write_text(OTHER_TORCH)
+    (packages / "changed.py").write_text(other_sinh("(1.0 + 2.0**-22)"))
     # torch and the rest, but no goldtrace: an editable one lies elsewhere.
     packages_here = sysconfig.get_path("purelib")
     (packages / "changed.pth").write_text(f"{packages_here}\nimport changed\n")

@@ -76,22 +76,22 @@ def compute(out: Path) -> None:
             begun.touch()
             found = {
                 name: torch.view_as_real(result).numpy() if result.is_complex() else result.numpy()
-                for name, result in results_of(case)
+                for name, result in both_formats(case)
             }
             np.savez(out / f"{case.name}.npz", **found)
             begun.unlink()
 
 
-def results_of(case: Case) -> Iterator[tuple[str, torch.Tensor]]:
+def both_formats(case: Case) -> Iterator[tuple[str, torch.Tensor]]:
     """The results of a case in both formats."""
     import torch
 
-    from goldtrace.reference.operators import _results
+    from goldtrace.reference.operators import results_of
 
     for dtype in (torch.float32, torch.float64):
         if dtype in case.dtypes:
             try:
-                yield from _results(case, dtype, SEED)
+                yield from results_of(case, dtype, SEED)
             except Exception as error:  # noqa: BLE001 - what can't be computed isn't compared
                 print(f"{case.name}: {error}", file=sys.stderr)
 

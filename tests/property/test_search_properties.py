@@ -189,7 +189,7 @@ def test_causes_are_minimal_and_none_is_left(problem):
     assert result.complete
     assert {cause.changes for cause in result.found} <= minimal(causes)
     assert not any(cause <= frozenset(result.rest) for cause in causes)
-    assert all(cause.exact for cause in result.found)
+    assert all(len(group) == 1 for cause in result.found for group in cause.members)
 
 
 @MANY

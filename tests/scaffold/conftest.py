@@ -1,4 +1,4 @@
-"""A repository to lay things down in, and the command line in this process."""
+"""A repository to lay things down in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-
-from goldtrace.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,19 +29,3 @@ def repository(tmp_path, monkeypatch) -> Path:
     subprocess.run([git, "init", "--quiet", "--initial-branch=main"], cwd=root, check=True)
     monkeypatch.chdir(root)
     return root
-
-
-@pytest.fixture
-def goldtrace(capsys):
-    """Run a command line in this process: exit status, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as usage:
-            status = int(usage.code or 0)
-        shown = capsys.readouterr()
-        return status, shown.out, shown.err
-
-    return run

@@ -8,7 +8,8 @@ import pytest
 
 from goldtrace.errors import NotRepeatableError
 from goldtrace.store.golden import GoldenStore, PlanAction
-from goldtrace.workflow.certifying import certify, certify_and_store, sign
+from goldtrace.workflow.certifying import certify, certify_and_store
+from goldtrace.workflow.signing import sign
 
 if TYPE_CHECKING:
     from pathlib import Path

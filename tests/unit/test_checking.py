@@ -9,7 +9,7 @@ import golden_samples as samples
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.spec import RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
-from goldtrace.report.terminal import headline
+from goldtrace.report.phrases import headline
 from goldtrace.store.golden import GoldenStore
 from goldtrace.workflow.checking import check, keep
 

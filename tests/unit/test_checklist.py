@@ -12,7 +12,8 @@ from goldtrace.environment.probe import container
 from goldtrace.model.checklist import Answer, no, yes
 from goldtrace.model.environment import Environment, Revision
 from goldtrace.model.scalar import Scalar
-from goldtrace.report.checklist import checklist_document, checklist_markdown
+from goldtrace.report.document.check import checklist_document
+from goldtrace.report.markdown.checklist import checklist_markdown
 from goldtrace.store.golden import GoldenStore
 
 if TYPE_CHECKING:

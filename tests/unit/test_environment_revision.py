@@ -72,6 +72,22 @@ def test_untracked_files_count_by_name_and_content(repository: Path) -> None:
     assert len({*digests}) == 3
 
 
+def test_goldens_in_any_folder_make_no_difference(repository: Path) -> None:
+    golden = repository / "expected" / "run" / "cpu-portable"
+    golden.mkdir(parents=True)
+    for name in ("header.json", "certificate.json", "steps.jsonl"):
+        (golden / name).write_text("{}", encoding="utf-8")
+    assert not found(repository).dirty
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "golden")
+    (golden / "header.json").unlink()
+    (golden / "steps.jsonl").write_text("[]", encoding="utf-8")
+    assert not found(repository).dirty
+
+    (repository / "certificate.json").write_text("{}", encoding="utf-8")
+    assert found(repository).dirty
+
+
 def test_ignored_files_and_goldens_make_no_difference(repository: Path) -> None:
     (repository / "cache").mkdir()
     (repository / "cache" / "x").write_text("x", encoding="utf-8")

@@ -14,9 +14,10 @@ from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.model.tolerance import Tolerance
 from goldtrace.model.verdict import Verdict
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow.checking import judge, remember, run_named
+from goldtrace.workflow.checking import judge, remember
 from goldtrace.workflow.commands import check_command, record_command
 from goldtrace.workflow.explaining import explain_failure
+from goldtrace.workflow.selecting import run_named
 
 if TYPE_CHECKING:
     from pathlib import Path

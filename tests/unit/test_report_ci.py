@@ -10,8 +10,8 @@ from report_samples import HOSTILE, drift, hostile, result, rounding
 
 from goldtrace.errors import RunError
 from goldtrace.model.verdict import RunResult, Verdict
-from goldtrace.report import to_document
 from goldtrace.report.ci import annotate, code_quality, metrics, properties, publish
+from goldtrace.report.document import to_document
 from goldtrace.report.folder import read_document, report_files, write_report
 
 DRIFT = to_document([drift()])

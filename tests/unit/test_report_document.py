@@ -1,4 +1,4 @@
-"""report.json: the format that DESIGN fixes, and the schema that is published for it."""
+"""report.json: its format, and the schema that is published for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from goldtrace.model.verdict import (
     RunResult,
     Verdict,
 )
-from goldtrace.report import dump_document, to_document
+from goldtrace.report.document import dump_document, to_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable

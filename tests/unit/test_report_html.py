@@ -14,7 +14,7 @@ from report_samples import HOSTILE, drift, hostile, result, rounding
 
 from goldtrace.errors import RunError
 from goldtrace.model.verdict import RunResult
-from goldtrace.report import to_document
+from goldtrace.report.document import to_document
 from goldtrace.report.html import render_html
 from goldtrace.report.html.figures import ruler, sparkline
 

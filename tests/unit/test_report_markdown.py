@@ -10,11 +10,11 @@ from test_report_html import BISECTION, DOCUMENTS
 
 from goldtrace.model.checklist import yes
 from goldtrace.model.upgrade import Bisection, Probe, Severity, Standing
-from goldtrace.report import to_document
-from goldtrace.report.checklist import checklist_markdown
-from goldtrace.report.markdown import code, render_markdown
+from goldtrace.report.document import to_document
+from goldtrace.report.markdown.checklist import checklist_markdown
+from goldtrace.report.markdown.page import code, render_markdown
+from goldtrace.report.markdown.upstream import render_bisection_markdown
 from goldtrace.report.text import escaped
-from goldtrace.report.upstream import render_bisection_markdown
 
 DRIFT = to_document([drift()])
 [CULPRIT] = DRIFT["runs"][0]["diagnosis"]["culprits"]

@@ -12,13 +12,8 @@ from report_samples import drift, result, rounding
 from goldtrace.cli.check import show
 from goldtrace.errors import GoldenError, RunError
 from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
-from goldtrace.report.terminal import (
-    describe_divergence,
-    headline,
-    render_comparison,
-    render_failure,
-    render_table,
-)
+from goldtrace.report.phrases import describe_divergence, headline, next_command
+from goldtrace.report.terminal import render_comparison, render_failure, render_table
 from goldtrace.report.text import clip, distance, plain, width_of
 
 TORCH = Change(what="torch", golden="2.14.1", now="2.15.0")
@@ -174,6 +169,11 @@ def test_a_missing_golden_says_how_to_get_one() -> None:
     assert render_failure(result) == (
         "a b [cuda]: no golden for cuda-sm90\n  next     goldtrace record 'a b' --reason '…'"
     )
+
+
+def test_what_was_held_against_no_golden_has_none_to_record() -> None:
+    pair = failing(LR, name="transformer, eager against compiled", hint=None)
+    assert next_command(pair) is None
 
 
 def test_an_incomparable_run_says_why_once() -> None:

@@ -15,7 +15,7 @@ from fake_packages import Index
 
 from goldtrace.packages.today import Today
 from goldtrace.packages.uv import find_uv
-from goldtrace.workflow import upgrading
+from goldtrace.workflow import bisecting, trying
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def today(monkeypatch: pytest.MonkeyPatch):
     def say(*pins: str) -> None:
         names = tuple(pin.partition("==")[0] for pin in pins)
         now = Today(requirements=names, pins=pins, editable=())
-        monkeypatch.setattr(upgrading, "todays_environment", lambda: now)
+        for module in (bisecting, trying):
+            monkeypatch.setattr(module, "todays_environment", lambda: now)
 
-    monkeypatch.setattr(upgrading, "own_requirements", lambda: ())
+    monkeypatch.setattr(bisecting, "own_requirements", lambda: ())
     return say

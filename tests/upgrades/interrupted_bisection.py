@@ -23,8 +23,9 @@ from goldtrace.bisect import journal
 from goldtrace.bisect.probe import TraceCache
 from goldtrace.errors import GoldtraceError
 from goldtrace.packages.today import Today
-from goldtrace.report.upgrades import bisection_document
-from goldtrace.workflow import upgrading
+from goldtrace.report.document.upgrades import bisection_document
+from goldtrace.workflow import bisecting
+from goldtrace.workflow.means import Means
 
 append = journal._append
 store = TraceCache.store
@@ -74,11 +75,11 @@ def main() -> int:
         TraceCache.store = traces_full
     names = tuple(pin.partition("==")[0] for pin in pins)
     today = Today(requirements=names, pins=tuple(pins), editable=())
-    upgrading.todays_environment = lambda: today
+    bisecting.todays_environment = lambda: today
     run = NotedRun(root=Path(directory), modules=names)
-    means = upgrading.Means(directory=Path(directory, "workspace"), ahead=False)
+    means = Means(directory=Path(directory, "workspace"), ahead=False)
     try:
-        found = upgrading.bisect_package(
+        found = bisecting.bisect_package(
             run, "engine", means, first="1.0", last="1.8", everything=True
         )
     except GoldtraceError as error:

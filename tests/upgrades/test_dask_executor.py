@@ -13,7 +13,8 @@ from fake_packages import PrintedRun
 
 from goldtrace.cli.bisect import cluster
 from goldtrace.errors import UsageError
-from goldtrace.workflow.upgrading import Means, bisect_package
+from goldtrace.workflow.bisecting import bisect_package
+from goldtrace.workflow.means import Means
 
 HERE = Path(__file__).parent
 

@@ -1,8 +1,4 @@
-"""From a change point to its operator: real trainings under two releases of a package.
-
-The package changes one operator of torch as soon as torch is imported, as another release of torch
-would: so the operator also gives other bits when it is called alone.
-"""
+"""From a change point to its operator: real trainings under two releases of a package."""
 
 from __future__ import annotations
 
@@ -10,61 +6,24 @@ import json
 import sysconfig
 
 import pytest
+from changed_torch import other_sinh, training
 
 from goldtrace.bisect.target import Target
 from goldtrace.model.diagnosis import Cause
 from goldtrace.model.spec import RunSpec
-from goldtrace.report.upgrades import bisection_document, render_bisection
-from goldtrace.report.upstream import render_bisection_markdown
-from goldtrace.workflow.upgrading import Means, bisect_package
-
-TRAINING = """
-import torch
-
-def train(run):
-    model = torch.nn.Linear(3, 9)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    run.watch(model=model, optimizer=optimizer)
-    for step in range(3):
-        optimizer.zero_grad()
-        hidden = model(torch.ones(2, 3))
-        loss = (torch.sinh(hidden) if step == 1 else hidden).square().mean()
-        loss.backward()
-        optimizer.step()
-        run.step(loss=loss)
-"""
-
-CHANGED = """
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import PathFinder
-
-
-class AfterTorch(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name != "torch":
-            return None
-        spec = PathFinder.find_spec(name, path)
-        execute = spec.loader.exec_module
-
-        def exec_module(module):
-            execute(module)
-            library = module.library.Library("aten", "IMPL")
-            library.impl("sinh", lambda x: ((x.exp() - (-x).exp()) / 2) * FACTOR, "CPU")
-            module.kept = library
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-sys.meta_path.insert(0, AfterTorch())
-"""
+from goldtrace.report.document.upgrades import bisection_document
+from goldtrace.report.markdown.upstream import render_bisection_markdown
+from goldtrace.report.terminal.bisection import render_bisection
+from goldtrace.workflow.bisecting import bisect_package
+from goldtrace.workflow.means import Means
 
 
 @pytest.fixture
 def run(tmp_path) -> Target:
     """A run whose second step, which it does not tape, calls the operator."""
-    (tmp_path / "training.py").write_text(TRAINING)
+    (tmp_path / "training.py").write_text(
+        training(activated="(torch.sinh(hidden) if step == 1 else hidden)")
+    )
     spec = RunSpec(name="tiny", entry="training:train", tape=(0,))
     return Target(run=spec, device="cpu", root=tmp_path)
 
@@ -74,8 +33,7 @@ def releases(index, today):
     """Two releases of an engine beside this environment's torch."""
     here = sysconfig.get_path("purelib")
     for version, factor in (("1.0", "1.0"), ("1.1", "(1.0 + 2.0**-23)")):
-        code = CHANGED.replace("FACTOR", factor)
-        index.add("engine", version, code, starts=f"{here}\nimport engine\n")
+        index.add("engine", version, other_sinh(factor), starts=f"{here}\nimport engine\n")
     today("engine==1.1")
 
 

@@ -17,8 +17,9 @@ from goldtrace.bisect.probe import Outcome
 from goldtrace.errors import StoreError, UsageError
 from goldtrace.model.upgrade import Standing
 from goldtrace.packages.today import Today
-from goldtrace.workflow import upgrading
-from goldtrace.workflow.upgrading import Means, bisect_package
+from goldtrace.workflow import bisecting
+from goldtrace.workflow.bisecting import bisect_package
+from goldtrace.workflow.means import Means
 
 HISTORY = [1.0, 1.0, None, 1.0, 1.0, 2.0, None, 2.0, 2.0, 3.0, 3.0, 3.0]
 VERSIONS = [f"1.{minor}" for minor in range(len(HISTORY))]
@@ -58,9 +59,9 @@ def world(monkeypatch, tmp_path):
         return Outcome(standing=Standing.TRAINED, pins=pins, trace=version, seconds=1.0), made
 
     monkeypatch.setattr(benches, "run_job", run_job)
-    monkeypatch.setattr(upgrading, "releases", lambda *_, **__: tuple(VERSIONS))
+    monkeypatch.setattr(bisecting, "releases", lambda *_, **__: tuple(VERSIONS))
     monkeypatch.setattr(
-        upgrading, "todays_environment", lambda: Today(requirements=(), pins=(), editable=())
+        bisecting, "todays_environment", lambda: Today(requirements=(), pins=(), editable=())
     )
     return trained
 

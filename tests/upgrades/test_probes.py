@@ -14,7 +14,8 @@ from goldtrace.errors import (
 )
 from goldtrace.model.upgrade import Standing
 from goldtrace.packages.uv import BuildError
-from goldtrace.workflow.upgrading import Means, bisect_package
+from goldtrace.workflow.bisecting import bisect_package
+from goldtrace.workflow.means import Means
 
 
 class HinderedRun(PrintedRun):

@@ -10,14 +10,10 @@ from fake_packages import PrintedRun
 from goldtrace.bisect.causes import Ends
 from goldtrace.errors import UsageError
 from goldtrace.model.upgrade import Severity, Standing
-from goldtrace.packages.candidates import releases
-from goldtrace.workflow.upgrading import (
-    Means,
-    bisect_package,
-    bisect_pins,
-    plan_package,
-    try_packages,
-)
+from goldtrace.packages.releases import releases
+from goldtrace.workflow.bisecting import bisect_package, bisect_pins, plan_package
+from goldtrace.workflow.means import Means
+from goldtrace.workflow.trying import try_packages
 
 
 @pytest.fixture

@@ -11,13 +11,9 @@ from goldtrace.compare import compare_traces
 from goldtrace.model.diagnosis import Cause, Culprit, Diagnosis, Reproduction
 from goldtrace.model.upgrade import Bisection, ChangePoint, Probe, Severity, Standing
 from goldtrace.model.verdict import Change, Rung
-from goldtrace.report.upgrades import (
-    bisection_document,
-    headline,
-    render_bisection,
-    render_changes,
-)
-from goldtrace.report.upstream import render_bisection_markdown
+from goldtrace.report.document.upgrades import bisection_document
+from goldtrace.report.markdown.upstream import render_bisection_markdown
+from goldtrace.report.terminal.bisection import headline, render_bisection, render_changes
 
 COMPARISON = dataclasses.replace(
     compare_traces(trace(), trace(losses=(2.75, 1.25, 0.625)), tolerance={}),

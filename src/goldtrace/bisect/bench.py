@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
@@ -277,8 +276,7 @@ def _prepare(workspace: Workspace, wish: Wish) -> None:
 
 
 def _duration(seconds: float) -> str:
-    started = time.gmtime(max(1, seconds))
     if seconds < 90:  # noqa: PLR2004 - beyond that, minutes read better
         return f"{round(max(1, seconds))} s"
-    hours = int(seconds // 3600)
-    return f"{hours} h {started.tm_min} min" if hours else f"{round(seconds / 60)} min"
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{round(seconds / 60)} min"

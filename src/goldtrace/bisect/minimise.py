@@ -35,11 +35,6 @@ class Cause(Generic[Change]):
         """Every change in it."""
         return frozenset(change for group in self.members for change in group)
 
-    @property
-    def exact(self) -> bool:
-        """Whether every member is a single change."""
-        return all(len(group) == 1 for group in self.members)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Causes(Generic[Change]):

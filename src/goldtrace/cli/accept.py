@@ -87,7 +87,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _screen(acceptance: Acceptance) -> str:
     """What a reviewer reads of one candidate."""
-    from goldtrace.workflow.certifying import describe_calibration, describe_recorded
+    from goldtrace.report.text import plain
+    from goldtrace.workflow.sentences import describe_calibration, describe_recorded
 
     recorded, manifest = acceptance.recorded, acceptance.manifest
     lines = [describe_recorded(recorded, dry_run=True), f"  {describe_calibration(recorded)}"]
@@ -101,6 +102,4 @@ def _screen(acceptance: Acceptance) -> str:
     lines.append(f"  from: a check with the verdict {manifest.verdict}{cause}; {made}")
     lines += [f"  note: {note}" for note in acceptance.notes]
     # Names come from a file: a control character must not reach the terminal.
-    return "\n".join(
-        "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines
-    )
+    return "\n".join(map(plain, lines))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from goldtrace.bisect.target import Target
     from goldtrace.model.upgrade import Bisection
     from goldtrace.packages.locks import Pins
-    from goldtrace.workflow.upgrading import Means
+    from goldtrace.workflow.means import Means
 
 _UNTIL = [severity.value for severity in Severity if severity is not Severity.NONE]
 
@@ -77,8 +77,9 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Search, show the change points; 0 if there is none, 1 if there are, 4 if it can't be told."""
-    from goldtrace.report.upgrades import bisection_document, render_bisection
-    from goldtrace.report.upstream import render_bisection_markdown
+    from goldtrace.report.document.upgrades import bisection_document
+    from goldtrace.report.markdown.upstream import render_bisection_markdown
+    from goldtrace.report.terminal.bisection import render_bisection
 
     (target,) = probing.targets([arguments.target], arguments)
     thrifty = arguments.no_ahead or arguments.keep == 0 or arguments.no_uv_cache
@@ -110,7 +111,7 @@ def search(target: Target, arguments: argparse.Namespace, means: Means) -> Bisec
     Raises:
         UsageError: they name none, or several.
     """
-    from goldtrace.workflow.upgrading import bisect_package, bisect_pins
+    from goldtrace.workflow.bisecting import bisect_package, bisect_pins
 
     check_kind(arguments)
     if arguments.package is not None:
@@ -150,7 +151,7 @@ def ends(
 ) -> tuple[Pins, Pins, tuple[str, str]]:
     """The two lists of packages that lock files or dates stand for, and their names."""
     from goldtrace.packages.locks import read_lock, read_requirements
-    from goldtrace.workflow.upgrading import pins_at
+    from goldtrace.workflow.bisecting import pins_at
 
     if arguments.from_lock is not None:
         names = (arguments.from_lock, arguments.to_lock)
@@ -189,7 +190,7 @@ def cluster(address: str) -> Executor:
 
 def plan(target: Target, arguments: argparse.Namespace, means: Means) -> ExitCode:
     """Say what a bisection would do."""
-    from goldtrace.workflow.upgrading import plan_package, plan_pins
+    from goldtrace.workflow.bisecting import plan_package, plan_pins
 
     check_kind(arguments)
     if arguments.package is not None:

@@ -77,7 +77,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.report.document import to_document
     from goldtrace.report.folder import make_folder
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.checking import CheckInterrupted, check, select
+    from goldtrace.workflow.checking import CheckInterrupted, check
+    from goldtrace.workflow.selecting import select
 
     if arguments.nearest and arguments.strict:
         raise UsageError("--strict allows no other platform's golden", found="--nearest")
@@ -130,12 +131,8 @@ def _write(results: Sequence[RunResult], arguments: argparse.Namespace) -> None:
 
 def show(results: Sequence[RunResult], *, quiet: bool, verbose: bool) -> None:
     """The failures, each as long as is wanted, and the table of all runs."""
-    from goldtrace.report.terminal import (
-        headline,
-        render_comparison,
-        render_failure,
-        render_table,
-    )
+    from goldtrace.report.phrases import headline
+    from goldtrace.report.terminal import render_comparison, render_failure, render_table
 
     for result in results:
         if result.passed or result.skipped is not None:
@@ -168,10 +165,10 @@ def _with_candidates(
     from goldtrace.workflow.checking import trace_folder
     from goldtrace.workflow.proposing import (
         clear_candidates,
-        describe_proposal,
         deserves_candidate,
         propose_declared,
     )
+    from goldtrace.workflow.sentences import describe_proposal
 
     report = arguments.report
     proposals = {}

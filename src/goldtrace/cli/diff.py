@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
+from goldtrace.cli.progress import announce
 from goldtrace.errors import ExitCode, UsageError
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +45,7 @@ def add_to(commands: Any) -> None:
         help="with --paired: don't measure how the run amplifies rounding; any bit is drift",
     )
     parser.add_argument(
-        "--device", choices=options.DEVICES, default="cpu", help="with --paired (default: cpu)"
+        "--device", choices=DEVICES, default="cpu", help="with --paired (default: cpu)"
     )
     options.add_golden_dir(parser)
     options.add_json(parser)
@@ -92,8 +94,8 @@ def _stored(golden_folder: Path, current_folder: Path) -> RunResult:
 
 
 def _paired(arguments: argparse.Namespace) -> RunResult:
-    from goldtrace.workflow.checking import select
     from goldtrace.workflow.pairing import compare_compiled
+    from goldtrace.workflow.selecting import select
 
     [(spec, device)] = select(arguments.golden_dir, [arguments.paired], [arguments.device])
     return compare_compiled(
@@ -101,7 +103,7 @@ def _paired(arguments: argparse.Namespace) -> RunResult:
         device,
         root=options.root_of(arguments.golden_dir),
         calibrated=not arguments.no_calibrate,
-        progress=lambda sentence: print(f"training {sentence}", file=sys.stderr),
+        progress=announce,
     )
 
 

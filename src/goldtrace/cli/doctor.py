@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.checklist.training import SURVEY
 from goldtrace.cli import options
 from goldtrace.errors import ExitCode, UsageError
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +34,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--profile", help="without RUN, the profile to look at (default: cpu-portable)"
     )
-    parser.add_argument("--device", choices=options.DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     options.add_json(parser)
     parser.add_argument(
         "--export",
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.determinism import profile_for
     from goldtrace.determinism.unportable import PLATFORM, UNPORTABLE
     from goldtrace.launch import launch
-    from goldtrace.report.checklist import checklist_document
+    from goldtrace.report.document.check import checklist_document
     from goldtrace.store.golden import GoldenStore
 
     spec = _spec(arguments)
@@ -106,7 +107,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _spec(arguments: argparse.Namespace) -> RunSpec:
     """The run to look at, or one that trains nothing."""
     from goldtrace.model.spec import RunSpec
-    from goldtrace.workflow.checking import select
+    from goldtrace.workflow.selecting import select
 
     if arguments.name is None:
         profile = arguments.profile or "cpu-portable"
@@ -118,7 +119,7 @@ def _spec(arguments: argparse.Namespace) -> RunSpec:
 
 
 def _page(header: Header, points: Sequence[Point]) -> str:
-    from goldtrace.report.checklist import checklist_markdown
+    from goldtrace.report.markdown.checklist import checklist_markdown
 
     environment = header.environment
     facts = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
+from goldtrace.cli.progress import announce
 from goldtrace.errors import ExitCode
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +33,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("name", metavar="RUN", help="a run, or the name of a test's golden")
     options.add_golden_dir(parser)
     options.add_json(parser)
-    parser.add_argument("--device", choices=options.DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     parser.add_argument(
         "--reproducer",
         type=Path,
@@ -52,27 +53,23 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.report.document import to_document
     from goldtrace.report.terminal.explanation import by_itself, render_explanation
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.checking import run_named
     from goldtrace.workflow.explaining import (
         explain_against,
         explain_failure,
         try_reproducer,
         write_reproducer,
     )
+    from goldtrace.workflow.selecting import run_named
 
     store = GoldenStore(arguments.golden_dir)
     root = options.root_of(arguments.golden_dir)
     spec = run_named(arguments.golden_dir, arguments.name, store, arguments.device)
-
-    def progress(sentence: str) -> None:
-        print(f"training {sentence}", file=sys.stderr)
-
     if arguments.against is not None:
         found = explain_against(
-            spec, arguments.device, arguments.against, root=root, progress=progress
+            spec, arguments.device, arguments.against, root=root, progress=announce
         )
     else:
-        found = explain_failure(spec, arguments.device, store=store, root=root, progress=progress)
+        found = explain_failure(spec, arguments.device, store=store, root=root, progress=announce)
     options.write_json(arguments.json, to_document([_result(found)]))
     if found.diagnosis is None:
         print(f"{spec.name}: nothing differs")
@@ -105,6 +102,7 @@ def next_command(found: Explanation) -> str | None:
 
 def _result(found: Explanation) -> Any:
     from goldtrace.model.verdict import RunResult
+    from goldtrace.workflow.commands import record_command
 
     header = found.now.header
     return RunResult(
@@ -115,4 +113,5 @@ def _result(found: Explanation) -> Any:
         exact=found.spec.exact,
         comparison=found.comparison,
         diagnosis=found.diagnosis,
+        hint=record_command(found.spec, header.device) if found.other is None else None,
     )

@@ -97,6 +97,8 @@ def _verify(store: GoldenStore, arguments: argparse.Namespace) -> ExitCode:
 
 
 def _show(store: GoldenStore, arguments: argparse.Namespace) -> ExitCode:
+    from goldtrace.report.text import plain
+
     known = store.runs()
     unknown = [name for name in arguments.runs if name not in known]
     if unknown:
@@ -107,8 +109,7 @@ def _show(store: GoldenStore, arguments: argparse.Namespace) -> ExitCode:
             golden = store.load(name, platform)
             for entry in golden.ledger if golden is not None else ():
                 texts = (entry.when, entry.who, entry.reason, entry.moved)
-                shown = "  ".join(ascii(t)[1:-1] if not t.isprintable() else t for t in texts)
-                print(f"{name}/{platform}  {shown}")
+                print(f"{name}/{platform}  {'  '.join(map(plain, texts))}")
                 rows.append(
                     {
                         "name": name,

@@ -10,8 +10,7 @@ from typing import Any
 
 from goldtrace.environment.ci import in_ci
 from goldtrace.errors import UsageError
-
-DEVICES = ("cpu", "cuda")
+from goldtrace.model.spec import DEVICES
 
 
 def devices(text: str) -> tuple[str, ...]:

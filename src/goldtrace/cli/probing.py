@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.errors import UsageError
+from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
     from goldtrace.bisect.target import Target
     from goldtrace.model.spec import RunSpec
-    from goldtrace.workflow.upgrading import Means
+    from goldtrace.workflow.means import Means
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -33,7 +34,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """The options about environments, the same for both commands."""
     options.add_golden_dir(parser)
     parser.add_argument(
-        "--device", choices=options.DEVICES, default="cpu", help="where to train (default: cpu)"
+        "--device", choices=DEVICES, default="cpu", help="where to train (default: cpu)"
     )
     options.add_json(parser)
     parser.add_argument(
@@ -59,11 +60,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def means(arguments: argparse.Namespace, **further: Any) -> Means:
     """What the options say about environments."""
-    from goldtrace.workflow import upgrading
+    from goldtrace.workflow.means import DEFAULT_KEEP, Means, default_directory
 
-    return upgrading.Means(
-        directory=(arguments.workspace or upgrading.default_directory()).absolute(),
-        keep=upgrading.DEFAULT_KEEP if arguments.keep is None else arguments.keep,
+    return Means(
+        directory=(arguments.workspace or default_directory()).absolute(),
+        keep=DEFAULT_KEEP if arguments.keep is None else arguments.keep,
         cache=not arguments.no_uv_cache,
         builds=arguments.allow_build,
         prereleases=arguments.pre,
@@ -86,7 +87,7 @@ def targets(names: list[str], arguments: argparse.Namespace) -> list[Target]:
         UsageError: there is no such run.
     """
     from goldtrace.bisect.target import BUILT_IN, Target
-    from goldtrace.workflow.checking import select
+    from goldtrace.workflow.selecting import select
 
     golden_dir, device = arguments.golden_dir, arguments.device
     root = options.root_of(golden_dir)

@@ -66,8 +66,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.determinism import unportable
     from goldtrace.store.golden import GoldenStore
     from goldtrace.workflow.calibrating import advice
-    from goldtrace.workflow.certifying import describe_calibration, describe_recorded
-    from goldtrace.workflow.checking import select
+    from goldtrace.workflow.selecting import select
+    from goldtrace.workflow.sentences import describe_calibration, describe_recorded
 
     options.require_writing_goldens(arguments, "record")
     store = GoldenStore(arguments.golden_dir)

@@ -45,9 +45,10 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Train twice, show how the two differ."""
     from goldtrace.packages.locks import read_lock
+    from goldtrace.report.document.upgrades import trial_document
     from goldtrace.report.terminal import render_comparison, render_failure, render_table
-    from goldtrace.report.upgrades import render_changes, trial_document
-    from goldtrace.workflow.upgrading import try_packages
+    from goldtrace.report.terminal.bisection import render_changes
+    from goldtrace.workflow.trying import try_packages
 
     golden_dir = arguments.golden_dir
     names = [word for word in arguments.words if probing.is_run(word, golden_dir)]

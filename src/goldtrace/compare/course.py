@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from goldtrace.compare.align import align_steps, natural
 from goldtrace.compare.calibration import equivalent_noise
 from goldtrace.compare.distances import scalar_distances, tensor_distances
-from goldtrace.compare.rules import GRAD_NORM
+from goldtrace.compare.rules import GRAD_NORM, LOSS
 from goldtrace.compare.thresholds import LOST_TENSOR
 from goldtrace.model.course import Agreement, Course, Curve, Departure, Unit
 from goldtrace.model.scalar import Scalar, ulp_distance
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 STEPS = 400
 """The most steps that a course keeps: more can't be told apart on a screen."""
 
-LOSS = "loss"
 _LR = ".lr"
 _RATES = 8
 """Parameter groups whose learning rates are drawn though nothing about them differs."""

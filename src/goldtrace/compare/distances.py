@@ -91,7 +91,7 @@ def tensor_distances(
     its digest alone judges it.
     """
     others = {step.number: step for step in current.steps}
-    first = _initial(golden)
+    first = golden.initial
     start = first.sketches.get(rung, {}) if first is not None else {}
     precision = {
         name: _PRECISION.get(line.partition("[")[0])
@@ -117,7 +117,7 @@ def tensor_distances(
 
 def initial_distances(golden: Trace, current: Trace, rung: Rung) -> dict[str, float]:
     """How far apart the initial tensors of a rung are, in units of their last place."""
-    one, other = _initial(golden), _initial(current)
+    one, other = golden.initial, current.initial
     if one is None or other is None:
         return {}
     structure = one.tensors.get(Rung.STRUCTURE, {})
@@ -135,10 +135,6 @@ def initial_distances(golden: Trace, current: Trace, rung: Rung) -> dict[str, fl
         share = difference / (ulp * size) if size else math.inf if difference else 0.0
         found[name] = math.inf if math.isnan(share) else share
     return found
-
-
-def _initial(trace: Trace) -> StepRecord | None:
-    return next((step for step in trace.steps if step.number == INITIAL_STEP), None)
 
 
 def _numbers(step: StepRecord) -> Mapping[str, Scalar]:

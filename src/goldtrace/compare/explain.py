@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from goldtrace.compare.calibration import judge_by
 from goldtrace.compare.rules import BUFFER_NORM, FLOATING_STATE, GRAD_NORM
 from goldtrace.compare.thresholds import OVERRULED, SPREAD
-from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
@@ -61,7 +60,8 @@ class Explained:
             leave_out=partial(_is_left_out, rules),
             spread=SPREAD * max(1.0, rounding_ulp / calibration.large),
         )
-        structure = _structure(golden)
+        began = golden.initial
+        structure = began.tensors.get(Rung.STRUCTURE, {}) if began is not None else {}
         floating = all(_is_floating(each, calibration, rules, structure) for each in open_)
         unknown = _uncalibrated(open_, calibration, structure)
         notes: tuple[str, ...]
@@ -183,10 +183,3 @@ def _beyond(calibration: Calibration, golden: Trace) -> tuple[str, ...]:
 
 def _word(operator_class: str | None) -> str:
     return str(getattr(operator_class, "value", operator_class))
-
-
-def _structure(golden: Trace) -> Mapping[str, str]:
-    for step in golden.steps:
-        if step.number == INITIAL_STEP:
-            return step.tensors.get(Rung.STRUCTURE, {})
-    return {}

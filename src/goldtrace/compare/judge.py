@@ -16,7 +16,7 @@ from goldtrace.compare.notes import (
     tolerance_notes,
     unportable_note,
 )
-from goldtrace.compare.rules import GRAD_NORM, read_rules
+from goldtrace.compare.rules import GRAD_NORM, LOSS, read_rules
 from goldtrace.compare.scalars import Where, compare_scalars
 from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.model.trace import INITIAL_STEP
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 LIMIT = 500
 """The most divergences that a comparison lists: about twelve for each of 40 steps."""
-
-LOSS = "loss"
 
 
 def compare_traces(

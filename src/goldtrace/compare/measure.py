@@ -10,7 +10,6 @@ from goldtrace.compare.thresholds import LOST_SCALAR, LOST_TENSOR
 from goldtrace.errors import NotRepeatableError
 from goldtrace.model.calibration import Calibration, Response
 from goldtrace.model.codec import encode_trace, trace_digest
-from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ def measure(golden: Trace, perturbed: Sequence[tuple[Noise, Trace]]) -> Calibrat
 def _check_start(golden: Trace, trace: Trace, noise: Noise) -> None:
     """The noise comes after the initial record, which must therefore be the golden's."""
     began, begins = (
-        next((step.ladder for step in each.steps if step.number == INITIAL_STEP), {})
-        for each in (golden, trace)
+        each.initial.ladder if each.initial is not None else {} for each in (golden, trace)
     )
     if not began or began != begins:
         raise NotRepeatableError(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from goldtrace.model.tolerance import Tolerance
     from goldtrace.model.trace import Trace
 
+LOSS = "loss"
+"""The name of the loss among the numbers of a step: it has a rung of its own."""
+
 GRAD_NORM = "grad_norm"
 """The name by which a tolerance reaches the norm of all gradients."""
 

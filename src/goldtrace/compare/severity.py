@@ -6,9 +6,11 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
+from goldtrace.compare.rules import GRAD_NORM, LOSS
+from goldtrace.model.diagnosis import CAUSE_OF_RUNG
 from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.upgrade import Severity
-from goldtrace.model.verdict import Rung, Verdict
+from goldtrace.model.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,23 +19,16 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import StepRecord, Trace
     from goldtrace.model.verdict import Comparison
 
-ROUNDING_ULP = 256.0
+ESTIMATED_ROUNDING_ULP = 256.0
 """Up to here a difference looks like reordered sums, in units of float32's last place."""
 
-PRECISION_ULP = 2.0**18
+ESTIMATED_PRECISION_ULP = 2.0**18
 """Up to here it looks like products in TF32 or bfloat16 (whose unit is 2**16 of float32's)."""
 
 LOSS_CHANGE = 0.01
 """The relative change of the mean loss over the last quarter of the steps that counts."""
 
 _EPSILON = 2.0**-23
-
-_KINDS = {
-    Rung.STRUCTURE: "program",
-    Rung.BATCH: "data",
-    Rung.RNG: "rng",
-    Rung.LR: "argument",
-}
 
 
 def severity(golden: Trace, current: Trace, comparison: Comparison) -> Severity:
@@ -49,7 +44,8 @@ def kind(golden: Trace, current: Trace, comparison: Comparison) -> str | None:
     """The class of a difference as a report names it; ``None`` where there is none."""
     if comparison.first is None:
         return None
-    return _KINDS.get(comparison.first.rung, _class(golden, current, comparison).value)
+    told = CAUSE_OF_RUNG.get(comparison.first.rung)
+    return told.value if told is not None else _class(golden, current, comparison).value
 
 
 def equivalent_noise(golden: Trace, current: Trace, comparison: Comparison) -> float | None:
@@ -74,14 +70,14 @@ def equivalent_noise(golden: Trace, current: Trace, comparison: Comparison) -> f
 
 def _class(golden: Trace, current: Trace, comparison: Comparison) -> Severity:
     first = comparison.first
-    if first is None or first.rung in _KINDS or comparison.verdict is Verdict.INCOMPARABLE:
+    if first is None or first.rung in CAUSE_OF_RUNG or comparison.verdict is Verdict.INCOMPARABLE:
         return Severity.NONE if first is None else Severity.BEHAVIOUR
     if first.golden is None or first.current is None:
         return Severity.BEHAVIOUR
     noise = equivalent_noise(golden, current, comparison)
-    if noise is None or noise <= ROUNDING_ULP:
+    if noise is None or noise <= ESTIMATED_ROUNDING_ULP:
         return Severity.ROUNDING
-    return Severity.PRECISION if noise <= PRECISION_ULP else Severity.BEHAVIOUR
+    return Severity.PRECISION if noise <= ESTIMATED_PRECISION_ULP else Severity.BEHAVIOUR
 
 
 def _relative(golden: Mapping[str, Scalar], current: Mapping[str, Scalar]) -> Iterator[float]:
@@ -98,7 +94,7 @@ def _relative(golden: Mapping[str, Scalar], current: Mapping[str, Scalar]) -> It
 def _numbers(step: StepRecord) -> Iterator[tuple[str, Scalar]]:
     yield from step.scalars.items()
     if step.grad_norm is not None:
-        yield "grad_norm", step.grad_norm
+        yield GRAD_NORM, step.grad_norm
 
 
 def _loss_changed(golden: Trace, current: Trace) -> bool:
@@ -111,6 +107,6 @@ def _loss_changed(golden: Trace, current: Trace) -> bool:
 
 
 def _late_loss(trace: Trace) -> float | None:
-    losses = [s.scalars["loss"].value for s in trace.steps if "loss" in s.scalars]
+    losses = [s.scalars[LOSS].value for s in trace.steps if LOSS in s.scalars]
     late = losses[-math.ceil(len(losses) / 4) :] if losses else []
     return sum(late) / len(late) if late else None

@@ -20,18 +20,14 @@ Restore = Callable[[], None]
 
 def matmul_precision(torch: Any) -> str:
     """``highest`` if float32 products are computed in float32, else the precision in force."""
-    try:
-        legacy = str(torch.get_float32_matmul_precision())
-    except RuntimeError:
-        legacy = "highest"  # unreadable after use of the newer API, which then decides
     modern = [_read(torch.backends.cuda.matmul), _read(_child(torch.backends, "mkldnn", "matmul"))]
     lower = [precision for precision in modern if precision not in (None, *_EXACT)]
-    return lower[0] if lower and lower[0] is not None else legacy
+    return lower[0] if lower and lower[0] is not None else _legacy_matmul_precision(torch)
 
 
 def pin_matmul_precision(torch: Any) -> Restore:
     """Compute float32 products in float32, on the CPU and on the GPU."""
-    legacy = matmul_legacy(torch)
+    legacy = _legacy_matmul_precision(torch)
     nodes = [torch.backends.cuda.matmul, _child(torch.backends, "mkldnn", "matmul")]
     before = [_read(node) for node in nodes]
 
@@ -44,14 +40,6 @@ def pin_matmul_precision(torch: Any) -> Restore:
     for node in nodes:
         _exact(node)
     return restore
-
-
-def matmul_legacy(torch: Any) -> str:
-    """What ``set_float32_matmul_precision`` was last called with."""
-    try:
-        return str(torch.get_float32_matmul_precision())
-    except RuntimeError:
-        return "highest"
 
 
 def cudnn_precision(torch: Any) -> str:
@@ -104,6 +92,14 @@ def pin_onednn_precision(torch: Any) -> Restore:
     for node in nodes:
         _exact(node)
     return restore
+
+
+def _legacy_matmul_precision(torch: Any) -> str:
+    """What ``set_float32_matmul_precision`` was last called with."""
+    try:
+        return str(torch.get_float32_matmul_precision())
+    except RuntimeError:
+        return "highest"  # unreadable after use of the newer API, which then decides
 
 
 def _child(parent: Any, *names: str) -> Any:

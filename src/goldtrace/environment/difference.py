@@ -29,10 +29,10 @@ _COMPUTING_PREFIXES = ("nvidia-", "intel-", "onemkl-", "rocm-")
 def changes(golden: Header, now: Header) -> tuple[Change, ...]:
     """Every difference between two headers that may have moved a run, ranked by likelihood.
 
-    Packages that compute, then settings, data and seeds, pins, canaries, numerical
-    libraries, accelerator,
-    system, the other packages, and last the commit. ``what`` is a package's name, or the kind and
-    the name of another thing (``setting config.lr``, ``pin OMP_NUM_THREADS``).
+    Packages that compute, then settings, data, seeds and data loaders, pins, canaries, numerical
+    libraries, accelerator, system, the other packages, and last the commit. ``what`` is a
+    package's name, or the kind and the name of another thing (``setting config.lr``, ``pin
+    OMP_NUM_THREADS``).
     """
     return tuple(_changes(golden, now))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _GIT_SECONDS = 60
 _BLOCK = 1 << 20
 _WHOLE_FILE = 64 << 20
+_OF_A_GOLDEN = frozenset({"header.json", "certificate.json"})
 
 # Settings of the user that would change the text of a diff.
 _PLAIN_DIFF = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
@@ -27,23 +28,22 @@ _NEUTRAL = (
 )
 
 
-def revision(
-    root: Path, *, golden: str = "golden", besides: Sequence[Path] = ()
-) -> Revision | None:
+def revision(root: Path, *, besides: Sequence[Path] = ()) -> Revision | None:
     """The commit of the repository around ``root`` and a digest of what differs from it.
 
-    ``golden`` is the folder below ``root`` whose changes do not count: recording a golden must
-    not change the revision that the next one is recorded with. Nor do the files ``besides``
-    count. An untracked file of more than 64 MiB counts with its name and size only. ``None``
-    outside a repository, before the first commit, or without git.
+    Changes of goldens do not count, wherever they are, nor does anything in ``root/golden``:
+    recording a golden must not change the revision that the next one is recorded with. Nor do the
+    files ``besides`` count. An untracked file of more than 64 MiB counts with its name and size
+    only. ``None`` outside a repository, before the first commit, or without git.
     """
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     top = _git(root, "rev-parse", "--show-toplevel")
     if commit is None or top is None:
         return None
     base = Path(os.fsdecode(top.rstrip(b"\n")))
-    left_out = (root / golden, *(root / path for path in besides))
-    places = (os.path.relpath(path.resolve(), base.resolve()) for path in left_out)
+    left_out = (root / "golden", *(root / path for path in besides))
+    places = [os.path.relpath(path.resolve(), base.resolve()) for path in left_out]
+    places += [golden for golden in _goldens(base) if not golden.startswith(f"{places[0]}/")]
     excluded = (f":(exclude,literal){p}" for p in places if not p.startswith(".."))
     scope = ("--", ".", *excluded)
     diff = _git(base, *_NEUTRAL, "diff", *_PLAIN_DIFF, "HEAD", *scope)
@@ -57,6 +57,17 @@ def revision(
         dirty=dirty,
         diff=_digest(base, diff, untracked) if dirty else None,
     )
+
+
+def _goldens(base: Path) -> list[str]:
+    """The folders that hold both of the files that every golden has, from the top."""
+    wanted = (f":(glob)**/{name}" for name in _OF_A_GOLDEN)
+    listed = _git(base, "ls-files", "-z", "--cached", "--others", "--exclude-standard", *wanted)
+    found: dict[str, set[str]] = {}
+    for path in filter(None, (listed or b"").split(b"\0")):
+        folder, _, name = os.fsdecode(path).rpartition("/")
+        found.setdefault(folder, set()).add(name)
+    return sorted(folder for folder, names in found.items() if names >= _OF_A_GOLDEN and folder)
 
 
 def _git(folder: Path, *arguments: str) -> bytes | None:

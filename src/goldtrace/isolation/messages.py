@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Warned:
 class Finished:
     """A ``Run`` or ``Settle`` is done; ``active`` are the collectors still set up."""
 
-    active: Sequence[str] = field(default=())
+    active: Sequence[str] = ()
     error: str | None = None
 
 

@@ -21,7 +21,7 @@ from goldtrace.isolation.messages import (
     receive,
     send,
 )
-from goldtrace.launch import child_environment
+from goldtrace.launch import child_environment, describe_status
 from goldtrace.process_group import end, has_ended, wait_for
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ class Child:
     def _died(self, where: str) -> RunnerDiedError:
         ended = wait_for(self._process, _INTERRUPT_GRACE)
         self.kill()
-        status = self._process.returncode if ended else None
+        status = describe_status(self._process.returncode)
+        ending = status if ended else "it closed its channel and hangs"
         lines = self._log.read_text(errors="replace").splitlines() if self._log else []
         fatal = [i for i, line in enumerate(lines) if line.startswith("Fatal Python error")]
         lines = lines[fatal[-1] :][:_STDERR_LINES] if fatal else lines[-_STDERR_LINES:]
@@ -186,7 +187,7 @@ class Child:
         return RunnerDiedError(
             "the child process that ran this golden test died",
             where=where,
-            found=_ending(status) + (f"; its last output:\n{last}" if last else ""),
+            found=ending + (f"; its last output:\n{last}" if last else ""),
             hint="the remaining golden tests go on in a new process",
         )
 
@@ -227,14 +228,3 @@ def _output(log: Path | None) -> Any:
     else:
         with log.open("ab") as stream:
             yield stream
-
-
-def _ending(status: int | None) -> str:
-    if status is None:
-        return "it closed its channel and hangs"
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"

@@ -27,10 +27,9 @@ class Calibration:
 
     ``golden`` is the digest of the trace; ``noises`` are the perturbed runs, of two sizes.
     ``scalars`` maps a loss, a further scalar, ``grad_norm`` or ``buffer_norm`` to its response at
-    each step,
-    ``metrics`` a figure of the end to its response, and ``tensors`` the sketch of a weight or
-    buffer to the Euclidean norm of its response at each sketched step. ``horizons`` maps a
-    quantity to the last step at which the smaller noise is still small against it, -1 for none.
+    each step, ``metrics`` a figure of the end to its response, and ``tensors`` the sketch of a
+    weight or buffer to the Euclidean norm of its response at each sketched step. ``horizons`` maps
+    a quantity to the last step at which the smaller noise is still small against it, -1 for none.
     """
 
     golden: str
@@ -54,10 +53,6 @@ class Calibration:
     def horizon(self) -> int | None:
         """The last step up to which no quantity is lost in noise; ``None`` without quantities."""
         return min(self.horizons.values(), default=None)
-
-    def amplification(self, response: Response) -> float:
-        """How far the quantity moves for each ulp of noise, while the noise is small."""
-        return response.small / self.small
 
     def linear_range(self, response: Response) -> float:
         """The noise in ulp up to which the response is proportional to it, by a factor of two."""

@@ -119,7 +119,7 @@ def _steps(value: Any, key: str, where: str) -> dict[int, Response]:
 
 def _tensors(value: Any, key: str, where: str) -> dict[int, dict[str, Response]]:
     steps = dict(fields.mapping(lambda item, *_: item)(value, key, where))
-    names = fields.required(steps, "names", _names, where)
+    names = fields.required(steps, "names", fields.texts, where)
     del steps["names"]
     result: dict[int, dict[str, Response]] = {}
     for step, text in steps.items():
@@ -136,14 +136,8 @@ def _tensors(value: Any, key: str, where: str) -> dict[int, dict[str, Response]]
     return result
 
 
-def _names(value: Any, key: str, where: str) -> list[str]:
-    if not isinstance(value, list):
-        raise sealed.wrong_type(key, "a list of names", value, where=where)
-    return [fields.text(item, key, where) for item in value]
-
-
 def _noises(value: Any, key: str, where: str) -> tuple[Noise, ...]:
-    noises = [_noise(item, key, where) for item in _names(value, key, where)]
+    noises = [_noise(item, key, where) for item in fields.texts(value, key, where)]
     if len({noise.ulp for noise in noises}) != 2 or min(n.ulp for n in noises) <= 0:  # noqa: PLR2004
         raise sealed.wrong_type(key, "noise of two sizes", value, where=where)
     return tuple(noises)

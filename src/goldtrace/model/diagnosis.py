@@ -6,9 +6,13 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from goldtrace.model.verdict import Rung
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from goldtrace.model.tape import Phase
-    from goldtrace.model.verdict import Change, Rung
+    from goldtrace.model.verdict import Change
 
 
 class Cause(str, enum.Enum):
@@ -30,6 +34,15 @@ class Cause(str, enum.Enum):
     """Operators were added, removed or reordered."""
     UNKNOWN = "unknown"
     """From the same inputs other bits, and what a tape keeps doesn't show by how much."""
+
+
+CAUSE_OF_RUNG: Mapping[Rung, Cause] = {
+    Rung.STRUCTURE: Cause.PROGRAM,
+    Rung.BATCH: Cause.DATA,
+    Rung.RNG: Cause.RNG,
+    Rung.LR: Cause.ARGUMENT,
+}
+"""What a rung alone tells about the cause; where it tells nothing, a diagnosis has to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

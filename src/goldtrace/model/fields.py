@@ -45,6 +45,13 @@ def text(value: Any, key: str, where: str) -> str:
     return value
 
 
+def texts(value: Any, key: str, where: str) -> list[str]:
+    """A list of strings."""
+    if not isinstance(value, list):
+        raise wrong_type(key, "a list of texts", value, where=where)
+    return [text(item, key, where) for item in value]
+
+
 def integer(value: Any, key: str, where: str) -> int:
     """An integer that is no boolean."""
     if type(value) is not int:

@@ -104,15 +104,9 @@ def decode_header(document: Mapping[str, Any], *, where: str) -> Header:
         revision=get("revision", fields.optional(_decode_revision)),
         canaries=_texts(document.get("canaries", {}), "canaries", where),
         conditions=fields.mapping(_texts)(document.get("conditions", {}), "conditions", where),
-        loaders=_decode_lines(document.get("loaders", []), "loaders", where),
-        unportable=_names(document.get("unportable", []), "unportable", where),
+        loaders=tuple(fields.texts(document.get("loaders", []), "loaders", where)),
+        unportable=tuple(fields.texts(document.get("unportable", []), "unportable", where)),
     )
-
-
-def _decode_lines(value: Any, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise wrong_type(key, "a list", value, where=where)
-    return tuple(fields.text(item, key, where) for item in value)
 
 
 def _encode_texts(mapping: Mapping[str, str]) -> dict[str, str]:
@@ -125,12 +119,6 @@ def _decode_environment(value: Any, key: str, where: str) -> Environment:
         return Environment(**parts)
     except TypeError:
         raise wrong_type(key, "the parts of an environment", sorted(parts), where=where) from None
-
-
-def _names(value: Any, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise wrong_type(key, "a list of names", value, where=where)
-    return tuple(fields.text(name, key, where) for name in value)
 
 
 def _decode_revision(value: Any, key: str, where: str) -> Revision:

@@ -54,7 +54,7 @@ def decode(value: Any, rung: Rung, names: Names, where: str) -> dict[str, Sketch
     """
     key = f"sketches.{rung.value}"
     if isinstance(value, dict):
-        names[rung] = fields.required(value, "names", _texts, where)
+        names[rung] = fields.required(value, "names", fields.texts, where)
         value = value.get("data")
     listed = names.get(rung, [])
     numbers = _numbers(fields.text(value, key, where), key, where)
@@ -76,9 +76,3 @@ def _numbers(text: str, key: str, where: str) -> Sequence[float]:
     if len(data) % _NUMBER:
         raise wrong_type(key, "whole float32 numbers", f"{len(data)} bytes", where=where)
     return struct.unpack(f"<{len(data) // _NUMBER}f", data)
-
-
-def _texts(value: Any, key: str, where: str) -> list[str]:
-    if not isinstance(value, list):
-        raise wrong_type(key, "a list of names", value, where=where)
-    return [fields.text(item, key, where) for item in value]

@@ -13,6 +13,9 @@ from goldtrace.model.tolerance import Tolerance
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DEVICES = ("cpu", "cuda")
+"""The kinds of device that a run may train on."""
+
 
 class RunKind(str, enum.Enum):
     """Where a run is declared."""

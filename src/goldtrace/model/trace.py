@@ -44,8 +44,9 @@ class Header:
     that were verified to be in force, with their values; ``data`` maps a data set to the SHA-256
     of each of its files; ``canaries`` the digests of small computations, which show the component
     that computes otherwise on another machine; ``conditions`` how the accelerator was at the
-    ``start`` and at the ``end``, which no comparison rests on; ``unportable`` the operators of the
-    taped steps that no pin makes the same on every CPU.
+    ``start`` and at the ``end``, which no comparison rests on; ``loaders`` a line for each kind of
+    DataLoader that was iterated over; ``unportable`` the operators of the taped steps that no pin
+    makes the same on every CPU.
     """
 
     run: str
@@ -76,11 +77,10 @@ class StepRecord:
     batch's samples regardless of their order; ``tensors`` the digests of single tensors by rung,
     at the initial, the first and the last step (for ``Rung.STRUCTURE`` a description instead).
     ``buffer_norm``, at the first three steps, is the geometric mean of the norms of the
-    floating-point buffers: what scales all activations alike moves it further than sums that
-    are off at random.
-    ``sketches`` are of the weights and buffers in the initial record, and afterwards, at the steps
-    that ``is_sketched`` names and at the end, of how far each has moved since. They estimate
-    differences, and are no evidence of equality: that is what digests are for.
+    floating-point buffers: what scales all activations alike moves it further than sums that are
+    off at random. ``sketches`` are of the weights and buffers in the initial record, and
+    afterwards, at the steps that ``is_sketched`` names and at the end, of how far each has moved
+    since. They estimate differences, and are no evidence of equality: that is what digests are for.
     """
 
     number: int
@@ -118,6 +118,11 @@ class Trace:
     def taped(self, number: int | None) -> TapedStep | None:
         """The operators of a step, if they were recorded."""
         return next((step for step in self.tape if step.number == number), None)
+
+    @property
+    def initial(self) -> StepRecord | None:
+        """The state before the first step, if it was recorded."""
+        return next((step for step in self.steps if step.number == INITIAL_STEP), None)
 
     @property
     def step_count(self) -> int:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from goldtrace.model.checklist import Point
     from goldtrace.model.course import Course
     from goldtrace.model.diagnosis import Diagnosis
 
 
 class Verdict(str, enum.Enum):
-    """The five answers of a check; see DESIGN, "Verdicts"."""
+    """The five answers of a check."""
 
     IDENTICAL = "identical"
     ROUNDING = "rounding"
@@ -58,7 +56,7 @@ class Divergence:
     ``step`` is the step's number, ``INITIAL_STEP`` before the first one and ``None`` for the end
     of the run. ``golden`` and ``current`` are what a reader is shown; ``ulp`` is their distance
     in units in the last place where they are numbers. ``tolerated`` marks a difference within an
-    explicit tolerance.
+    explicit tolerance, or one that the calibration explains by rounding.
     """
 
     step: int | None
@@ -153,7 +151,6 @@ class RunResult:
     origin: str | None = None
     proposal: Proposal | None = None
     checklist: tuple[Point, ...] = ()
-    extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import goldtrace
 
-_TRAINING = frozenset({"determinism", "environment", "model", "recording", "reference"})
+_TRAINING = frozenset(
+    {"determinism", "environment", "model", "recording", "reference", "universal"}
+)
 _ASIDE = frozenset(
     {
         "goldtrace/model/diagnosis.py",

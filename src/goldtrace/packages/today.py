@@ -42,8 +42,8 @@ def todays_environment() -> Today:
     }
     projects = {name: place for name, d in found.items() if (place := _editable(d)) is not None}
     others = {n: d for n, d in found.items() if n not in {*_LEFT_OUT, *projects}}
-    needs = _needs({name: d.requires or [] for name, d in found.items()})
-    roots = _roots(others, needs)
+    needs = who_needs_what({name: d.requires or [] for name, d in found.items()})
+    roots = roots_of(others, needs)
     asked = [_as_asked(name, d) for name, d in others.items() if name in roots]
     for name in projects:
         if name not in _LEFT_OUT:
@@ -56,7 +56,7 @@ def todays_environment() -> Today:
     )
 
 
-def _needs(requires: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+def who_needs_what(requires: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
     """Which installed package needs which, extras counted where somebody asks for them."""
     parsed = {name: list(_readable(lines)) for name, lines in requires.items()}
     extras: dict[str, set[str]] = {name: {""} for name in parsed}
@@ -84,7 +84,7 @@ def _readable(lines: Iterable[str]) -> Iterator[Requirement]:
             yield Requirement(line)
 
 
-def _roots(others: Iterable[str], needs: Mapping[str, set[str]]) -> list[str]:
+def roots_of(others: Iterable[str], needs: Mapping[str, set[str]]) -> list[str]:
     """Packages that nobody needs, and one of each ring that only needs itself."""
     names = sorted(others)
     # What only goldtrace or a project needs comes in through their own requirements.

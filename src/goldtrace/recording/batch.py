@@ -40,7 +40,6 @@ class BatchDigest:
 
     whole: str
     samples: str | None
-    leaves: Mapping[str, str]
 
 
 def digest_batch(batch: Any, *, where: str) -> BatchDigest:
@@ -76,7 +75,7 @@ def _kept(leaf: Any) -> Callable[[], Any]:
 
 def _digest(leaves: Mapping[str, Any]) -> BatchDigest:
     digests = {name: _digest_leaf(name, leaf) for name, leaf in leaves.items()}
-    return BatchDigest(whole=combine(digests), samples=_digest_samples(leaves), leaves=digests)
+    return BatchDigest(whole=combine(digests), samples=_digest_samples(leaves))
 
 
 def _leaves(name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from goldtrace.recording.recorder import GoldenRun
 
-ENTRY = "goldtrace.recording.survey:survey"
-
 
 def survey(run: GoldenRun) -> None:
     """Record one step with nothing to learn from."""

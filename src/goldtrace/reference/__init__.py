@@ -1,1 +1,1 @@
-"""The built-in runs: ResNet-18 on real and on generated images, and a small transformer."""
+"""The built-in runs: ResNet-18 on real and on generated images, a small transformer, operators."""

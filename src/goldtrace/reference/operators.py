@@ -40,7 +40,7 @@ def train(run: GoldenRun) -> None:
     numbers: dict[str, float] = {}
     for case in cases():
         for dtype in case.dtypes:
-            for name, result in _results(case, dtype, run.seed):
+            for name, result in results_of(case, dtype, run.seed):
                 atlas.register_buffer(name.replace(".", "-"), result)
                 numbers |= statistics(name, result)
     torch.manual_seed(run.seed)
@@ -63,7 +63,11 @@ def statistics(name: str, result: Tensor) -> dict[str, float]:
     return numbers
 
 
-def _results(case: Case, dtype: torch.dtype, seed: int) -> Iterator[tuple[str, Tensor]]:
+def results_of(case: Case, dtype: torch.dtype, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """What a case gives, by name: its result, and the gradients of all its inputs in one vector.
+
+    Nothing where this torch can't compute it in this dtype.
+    """
     inputs = [each.make(seed + place, dtype) for place, each in enumerate(case.inputs)]
     leaves = [i.requires_grad_() for i in inputs if case.backward and i.is_floating_point()]
     name = f"{case.name}.{str(dtype).removeprefix('torch.')}"

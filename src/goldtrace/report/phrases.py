@@ -11,7 +11,7 @@ from goldtrace.model.verdict import Rung, Verdict
 from goldtrace.report.text import at, clip, count_of, distance, is_digest, plain, since
 
 if TYPE_CHECKING:
-    from goldtrace.model.verdict import Comparison, Divergence, RunResult
+    from goldtrace.model.verdict import Change, Comparison, Divergence, RunResult
 
 _MANY = 1e5  # ulp; above, a power of ten reads better
 _STATE = (Rung.GRADIENTS, Rung.OPTIMIZER, Rung.WEIGHTS, Rung.BUFFERS)
@@ -47,14 +47,17 @@ def finding(result: RunResult) -> str:
 
 
 def next_command(result: RunResult) -> str | None:
-    """What to do next: the workflow's hint, the error's, or how to write the golden."""
+    """What to do next: the workflow's hint, the error's, or how to write a missing golden.
+
+    A pair of traces that was held against no golden has nothing to record.
+    """
     if result.verdict is Verdict.IDENTICAL:
         return None
     if result.hint is not None:
         return result.hint
     if isinstance(result.error, GoldtraceError) and result.error.hint is not None:
         return result.error.hint
-    if result.passed or result.verdict is None:
+    if result.verdict is not Verdict.MISSING:
         return None
     return f"goldtrace record {shlex.quote(plain(result.name))} --reason '…'"
 
@@ -124,6 +127,11 @@ def value_or_none(value: str | None) -> str:
     if value is None:
         return "none"
     return value[:12] if is_digest(value) else plain(value)
+
+
+def describe_change(change: Change) -> str:
+    """What differs around a run, and from what to what: ``setting config.lr 0.1 → 0.2``."""
+    return f"{plain(change.what)} {value_or_none(change.golden)} → {value_or_none(change.now)}"
 
 
 def _beside(name: str, text: str, room: int) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from goldtrace.compare.measure import measure
-from goldtrace.compare.thresholds import NOISES
 from goldtrace.errors import GoldtraceError
 from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import Proposal
-from goldtrace.report.document import proposal_document
+from goldtrace.report.document.check import proposal_document
 from goldtrace.session.outcome import attach, outcome_of
+from goldtrace.session.updating import calibration_by
 from goldtrace.store.golden import GoldenStore
 from goldtrace.workflow.proposing import propose
 
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from goldtrace.model.calibration import Calibration
     from goldtrace.model.noise import Noise
-    from goldtrace.model.trace import Trace
     from goldtrace.session.settings import Settings
     from goldtrace.session.updating import Attempt
 
@@ -57,10 +54,6 @@ def propose_for_test(
     outcome = outcome_of(report)
     if outcome is None or settings.report is None:
         return
-
-    def calibrate(trace: Trace) -> Calibration:
-        return measure(trace, [(noise, perturbed(noise).trace()) for noise in NOISES])
-
     try:
         trace = decode_trace(read_files(folder))
     except (GoldtraceError, OSError) as error:
@@ -73,7 +66,7 @@ def propose_for_test(
             store=GoldenStore(settings.golden_dir),
             root=settings.root,
             report=settings.report,
-            calibrate=calibrate if settings.calibrate else None,
+            calibrate=calibration_by(perturbed) if settings.calibrate else None,
             cause=(outcome.run["first_divergence"] or {}).get("class"),
         )
     run = {**outcome.run, "candidate": proposal_document(proposal)}

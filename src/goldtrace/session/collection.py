@@ -1,4 +1,4 @@
-"""From collected items to golden items: devices, names, marks, and what nobody uses."""
+"""From collected items to golden items: devices, names and marks."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ from goldtrace.session.identity import GOLDEN, GoldenTest
 from goldtrace.session.outcome import RESULT, WRITTEN, express
 from goldtrace.session.progress import shown
 from goldtrace.session.settings import settings_of, trace_folder
-from goldtrace.session.updating import describe
 from goldtrace.store.declared import load_run
 from goldtrace.store.golden import GoldenStore
 from goldtrace.workflow.calibrating import calibrate
 from goldtrace.workflow.certifying import certify_and_store
 from goldtrace.workflow.checking import incomparable, judge, keep, remember
 from goldtrace.workflow.proposing import deserves_candidate, propose_declared
+from goldtrace.workflow.sentences import describe_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ class DeclaredRun(pytest.Item):
                 reason=settings.reason,
                 calibrate=self._calibrate if settings.calibrate else None,
             )
-            self.stash[WRITTEN] = describe(recorded)
+            self.stash[WRITTEN] = describe_written(recorded)
             result = judge(golden.spec, trace, store)
         remember(golden.spec, result, trace, store)
         folder = trace_folder(settings, golden.spec.name, self.name)

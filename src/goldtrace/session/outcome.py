@@ -20,7 +20,8 @@ from goldtrace.errors import (
 from goldtrace.model.verdict import RunResult, Verdict
 from goldtrace.report.ci.junit import PROPERTIES, properties
 from goldtrace.report.document import to_document
-from goldtrace.report.terminal import headline, render_failure
+from goldtrace.report.phrases import headline
+from goldtrace.report.terminal import render_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import enum
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from goldtrace.workflow.checking import UpdateMode
+from goldtrace.model.spec import DEVICES
+from goldtrace.model.verdict import Verdict
 from goldtrace.workflow.checking import trace_folder as trace_folder_of
 
-DEVICES = ("cpu", "cuda")
+if TYPE_CHECKING:
+    from goldtrace.model.verdict import RunResult
 
-_MODES = {
-    None: UpdateMode.NONE,
-    "default": UpdateMode.DEFAULT,
-    "missing": UpdateMode.MISSING,
-    "failing": UpdateMode.FAILING,
-    "all": UpdateMode.ALL,
-}
+
+class UpdateMode(enum.Enum):
+    """Which goldens a session may write: what ``--golden-update`` says."""
+
+    NONE = "none"
+    MISSING = "missing"
+    FAILING = "failing"
+    DEFAULT = "default"
+    """Failing and missing ones."""
+    ALL = "all"
+
+    def covers(self, result: RunResult) -> bool:
+        """Whether the golden of a run with this result is to be written."""
+        absent = result.verdict in (Verdict.MISSING, Verdict.INCOMPARABLE)
+        if self is UpdateMode.NONE or result.skipped is not None:
+            return False
+        if self is UpdateMode.ALL:
+            return True
+        if absent:
+            return self in (UpdateMode.MISSING, UpdateMode.DEFAULT)
+        return not result.passed and self in (UpdateMode.FAILING, UpdateMode.DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +88,7 @@ def _read(config: pytest.Config) -> Settings:
         root=config.rootpath,
         golden_dir=_path(config, "golden_dir") or config.rootpath / "golden",
         devices=_devices(devices),
-        update=_MODES[option.golden_update],
+        update=UpdateMode(option.golden_update or "none"),
         reason=option.golden_reason or "pytest --golden-update",
         report=_path(config, "golden_report"),
         in_process=option.golden_in_process,

@@ -14,7 +14,8 @@ from goldtrace.model.verdict import Proposal, Verdict
 from goldtrace.report.document import SCHEMA
 from goldtrace.session.outcome import outcome_of
 from goldtrace.session.settings import settings_of
-from goldtrace.workflow.proposing import clear_candidates, describe_proposal
+from goldtrace.workflow.proposing import clear_candidates
+from goldtrace.workflow.sentences import describe_proposal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,9 @@ from goldtrace.model.codec import decode_trace, read_files
 from goldtrace.model.verdict import RunResult
 from goldtrace.session.outcome import Outcome, attach
 from goldtrace.store.golden import GoldenStore
-from goldtrace.workflow.certifying import certify_and_store, describe_calibration
+from goldtrace.workflow.certifying import certify_and_store
 from goldtrace.workflow.checking import judge
+from goldtrace.workflow.sentences import describe_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from goldtrace.model.calibration import Calibration
     from goldtrace.model.noise import Noise
     from goldtrace.model.trace import Trace
     from goldtrace.session.identity import GoldenTest
     from goldtrace.session.settings import Settings
-    from goldtrace.workflow.certifying import Recorded
+    from goldtrace.workflow.certifying import Calibrate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +76,6 @@ def update(
 
     ``perturbed`` runs the test with noise in its gradients, for the calibration.
     """
-
-    def calibrate(trace: Trace) -> Calibration:
-        return measure(trace, [(noise, perturbed(noise).trace()) for noise in NOISES])
-
     store = GoldenStore(settings.golden_dir)
     try:
         traces = [attempt.trace() for attempt in attempts]
@@ -88,7 +84,7 @@ def update(
             store=store,
             root=settings.root,
             reason=settings.reason,
-            calibrate=calibrate if settings.calibrate else None,
+            calibrate=calibration_by(perturbed) if settings.calibrate else None,
         )
         result = replace(judge(golden.spec, traces[0], store), origin=golden.spec.entry)
     except GoldtraceError as error:
@@ -102,12 +98,9 @@ def update(
         )
         attach(report, Outcome.of(failed))
         return
-    attach(report, Outcome.of(result, written=describe(recorded)))
+    attach(report, Outcome.of(result, written=describe_written(recorded)))
 
 
-def describe(recorded: Recorded) -> str:
-    """One line about a golden that was written."""
-    return (
-        f"{recorded.name} [{recorded.platform}] {recorded.action.value}: {recorded.moved} "
-        f"({recorded.processes} fresh processes agreed; {describe_calibration(recorded)})"
-    )
+def calibration_by(perturbed: Callable[[Noise], Attempt]) -> Calibrate:
+    """The measurement of a golden by further executions of its test, ``perturbed`` by noise."""
+    return lambda trace: measure(trace, [(noise, perturbed(noise).trace()) for noise in NOISES])

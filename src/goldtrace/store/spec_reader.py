@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from goldtrace.determinism.profiles import PROFILES
 from goldtrace.errors import SpecError
+from goldtrace.model.spec import DEVICES
 from goldtrace.model.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from goldtrace.store.toml_lines import KeyPath
 
 T = TypeVar("T")
-
-DEVICES = ("cpu", "cuda")
 
 _SEEDS = 2**63
 

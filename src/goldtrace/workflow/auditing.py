@@ -21,7 +21,7 @@ from goldtrace.store.golden import FILES
 from goldtrace.store.ledger import LEDGER, decode_ledger
 from goldtrace.store.names import is_name
 from goldtrace.store.removals import REMOVED, Removal, append_removal, decode_removals
-from goldtrace.workflow.certifying import sign
+from goldtrace.workflow.signing import sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
 
+Progress = Callable[[str], None]
+"""Called with one short sentence whenever something begins."""
+
 Counted = Callable[[int, int, float | None], None]
 """Called with the perturbed runs that are done, how many there are, and the seconds left."""
 

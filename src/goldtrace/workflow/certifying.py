@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from goldtrace.compare import compare_traces
@@ -18,23 +15,19 @@ from goldtrace.model.calibration import Calibration
 from goldtrace.model.codec import encode_trace
 from goldtrace.model.trace import Trace
 from goldtrace.model.verdict import Verdict
-from goldtrace.report.terminal import describe_divergence
-from goldtrace.store.golden import Certificate, PlanAction
-from goldtrace.store.ledger import LedgerEntry
+from goldtrace.report.phrases import describe_divergence
+from goldtrace.store.golden import Certificate
 from goldtrace.workflow.calibrating import calibrate, can_calibrate
 from goldtrace.workflow.commands import record_command
+from goldtrace.workflow.signing import sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from goldtrace.model.spec import RunSpec
-    from goldtrace.model.verdict import Change
-    from goldtrace.store.golden import GoldenStore, Plan
-    from goldtrace.workflow.calibrating import Counted
-
-Progress = Callable[[str], None]
-"""Called with one short sentence whenever something begins."""
+    from goldtrace.store.golden import GoldenStore, Plan, PlanAction
+    from goldtrace.workflow.calibrating import Counted, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,17 +246,6 @@ def plan_golden(
     return store.plan(trace, certificate=certificate, entry=entry, calibration=calibration)
 
 
-def sign(reason: str, *, root: Path, moved: str, changed: tuple[Change, ...] = ()) -> LedgerEntry:
-    """A ledger entry by whoever runs this, now."""
-    return LedgerEntry(
-        when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        who=_identity(root),
-        reason=reason,
-        environment_changes=changed,
-        moved=moved,
-    )
-
-
 def certify(traces: Sequence[Trace]) -> Certificate:
     """The certificate that fresh processes agreed bit for bit.
 
@@ -294,56 +276,8 @@ def certify(traces: Sequence[Trace]) -> Certificate:
     return Certificate.of(first, processes=len(traces))
 
 
-def describe_recorded(recorded: Recorded, *, dry_run: bool = False) -> str:
-    """One line: what was written, or would be, and how far the golden moved."""
-    would = "would be " if dry_run and recorded.action is not PlanAction.UNCHANGED else ""
-    return (
-        f"{recorded.name}  {recorded.platform}  {would}{recorded.action.value}  "
-        f"({recorded.processes} processes agree)  {recorded.moved}"
-    )
-
-
-def describe_calibration(recorded: Recorded) -> str:
-    """One line: how far the golden can tell rounding from drift, or why it can't."""
-    calibration = recorded.calibration
-    if calibration is None:
-        return f"not calibrated: {recorded.uncalibrated}"
-    last = recorded.trace.steps[-1].number
-    each = ", ".join(f"{name} {step}" for name, step in sorted(calibration.horizons.items()))
-    return f"calibrated, horizon: step {calibration.horizon} of {last} ({each})"
-
-
 def _movement(old: Trace, new: Trace) -> str:
     comparison = compare_traces(old, new, tolerance={})
     if comparison.first is None:
         return "unchanged"
     return describe_divergence(comparison.first)
-
-
-def _identity(root: Path) -> str:
-    """Who is recording: the git identity, or the user's name."""
-    values = []
-    for key in ("user.name", "user.email"):
-        try:
-            shown = subprocess.run(  # noqa: S603 - fixed words
-                ["git", "config", key],  # noqa: S607 - the git that the user uses
-                cwd=root,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-        except OSError:
-            break
-        values.append(shown.stdout.strip())
-    name, email = (*values, "", "")[:2]
-    if name and email:
-        return f"{name} <{email}>"
-    return name or email or _user()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "unknown"  # A container may run as a user that has no name.

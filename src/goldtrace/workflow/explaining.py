@@ -26,7 +26,7 @@ from goldtrace.workflow.commands import check_command
 from goldtrace.workflow.judging import compare_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
     from goldtrace.model.spec import RunSpec
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import Comparison
     from goldtrace.store.golden import GoldenStore
-
-    Progress = Callable[[str], None]
+    from goldtrace.workflow.calibrating import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

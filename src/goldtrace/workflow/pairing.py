@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from goldtrace.compare import compare_traces
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goldtrace.model.spec import RunSpec
-
-Progress = Callable[[str], None]
-"""Called with one short sentence whenever something begins."""
+    from goldtrace.workflow.calibrating import Progress
 
 
 def compare_compiled(

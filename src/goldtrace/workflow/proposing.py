@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import shlex
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.candidates.writing import discard_unnamed, store_candidate
@@ -18,13 +15,14 @@ from goldtrace.workflow.certifying import certify_and_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import RunResult
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.calibrating import Counted
-    from goldtrace.workflow.certifying import Calibrate, Progress
+    from goldtrace.workflow.calibrating import Counted, Progress
+    from goldtrace.workflow.certifying import Calibrate
 
 
 _FAILED = (Verdict.DRIFT, Verdict.ROUNDING, Verdict.MISSING, Verdict.INCOMPARABLE)
@@ -112,15 +110,3 @@ def clear_candidates(report: Path, runs: Iterable[Mapping[str, Any]]) -> None:
     """Remove what earlier checks left in a report, but for what ``runs``, its new ones, propose."""
     proposed = [run["candidate"] for run in runs if run["candidate"] is not None]
     discard_unnamed(report, {each["folder"] for each in proposed if each["folder"] is not None})
-
-
-def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) -> str:
-    """One or two lines: where the candidate is and how it is accepted, or why there is none."""
-    with contextlib.suppress(ValueError):
-        report = report.relative_to(Path.cwd())
-    if proposal.folder is None:
-        return f"{name} [{device}]: no candidate golden: {proposal.why_not}"
-    return (
-        f"{name} [{device}]: candidate golden in {report / proposal.folder}\n"
-        f"  if meant: goldtrace accept {shlex.quote(str(report))} {shlex.quote(name)} --reason '…'"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
@@ -9,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_KINDS = {"good": "good", "bad": "bad", "skip": "skip"}
+_ANSWERS = ("good", "bad", "skip")
 
 
 def bisection_view(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,19 +27,18 @@ def bisection_view(document: Mapping[str, Any]) -> dict[str, Any]:
 def _kind(probe: Mapping[str, Any]) -> str:
     if probe["standing"] == "skipped":
         return "skip"
-    return _KINDS.get(probe["answer"] or "", "other")
+    return probe["answer"] if probe["answer"] in _ANSWERS else "other"
 
 
 def _ordered(labels: Sequence[str]) -> list[dict[str, Any]]:
     """Labels as ``package version`` sort by version; any others keep their order."""
     parts = [label.rpartition(" ") for label in labels]
-    try:
+    one_package = len({package for package, _, _ in parts}) == 1
+    with suppress(InvalidVersion):
         places = sorted(range(len(labels)), key=lambda place: Version(parts[place][2]))
-    except InvalidVersion:
-        return [{"label": label, "short": str(n)} for n, label in enumerate(labels, start=1)]
-    if len({package for package, _, _ in parts}) > 1:
-        return [{"label": label, "short": str(n)} for n, label in enumerate(labels, start=1)]
-    return [{"label": labels[place], "short": parts[place][2]} for place in places]
+        if one_package:
+            return [{"label": labels[place], "short": parts[place][2]} for place in places]
+    return [{"label": label, "short": str(n)} for n, label in enumerate(labels, start=1)]
 
 
 def _path(

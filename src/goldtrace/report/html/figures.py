@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from goldtrace.report.document.course import largest_departures
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -46,7 +48,7 @@ def ruler(ulp: float | None) -> float:
 
 def sparkline(course: Mapping[str, Any] | None, width: int = 120, height: int = 26) -> str:
     """The points of a small line of the largest departure at each step, on a logarithmic axis."""
-    peaks = largest(course)
+    peaks = largest_departures(course)
     if not any(ulp > 0 for _, ulp in peaks):
         return ""
     first, last = peaks[0][0], max(peaks[-1][0], peaks[0][0] + 1)
@@ -58,15 +60,6 @@ def sparkline(course: Mapping[str, Any] | None, width: int = 120, height: int = 
         for step, ulp in peaks
     )
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def largest(course: Mapping[str, Any] | None) -> list[tuple[int, float]]:
-    """The largest departure at each step that has one, in ulp."""
-    found: dict[int, float] = {}
-    for departure in (course or {}).get("departures", ()):
-        for step, ulp in zip(departure["steps"], departure["ulp"], strict=True):
-            found[step] = max(found.get(step, 0.0), float(ulp))
-    return sorted(found.items())
 
 
 def table_rows(course: Mapping[str, Any]) -> Iterator[list[str]]:

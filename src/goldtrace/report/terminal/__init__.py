@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from goldtrace.report.phrases import describe_divergence, headline, next_command
 from goldtrace.report.terminal.failure import render_comparison, render_failure
 from goldtrace.report.terminal.table import render_rows, render_table
 
 __all__ = [
-    "describe_divergence",
-    "headline",
-    "next_command",
     "render_comparison",
     "render_failure",
     "render_rows",

@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from goldtrace.model.diagnosis import Cause
-from goldtrace.report.phrases import value_or_none
+from goldtrace.report.phrases import describe_change
 from goldtrace.report.text import clip, count_of, pad, plain
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ def render_explanation(diagnosis: Diagnosis, *, width: int, limit: int = 20) -> 
         lines += ["", *culprit_rows(diagnosis, width=width, limit=limit, headings=True)]
     if diagnosis.suspects:
         lines += ["", "differs around the run, likeliest cause first"]
-        changes = [
-            f"{plain(c.what)} {value_or_none(c.golden)} → {value_or_none(c.now)}"
-            for c in diagnosis.suspects[:_SUSPECTS]
-        ]
+        changes = map(describe_change, diagnosis.suspects[:_SUSPECTS])
         lines += [_INDENT + clip(change, width - len(_INDENT)) for change in changes]
         left_out = len(diagnosis.suspects) - _SUSPECTS
         if left_out > 0:
@@ -45,8 +42,7 @@ def paragraph(diagnosis: Diagnosis) -> str:
     text = first_difference(diagnosis)
     changed = diagnosis.suspects[0] if diagnosis.suspects else None
     if changed is not None:
-        before, after = value_or_none(changed.golden), value_or_none(changed.now)
-        text += f" Likeliest reason: {changed.what} {before} → {after}."
+        text += f" Likeliest reason: {describe_change(changed)}."
     elif diagnosis.cause in (Cause.ARGUMENT, Cause.PROGRAM, Cause.DATA, Cause.RNG):
         text += " Nothing around the run differs: look at the code itself."
     return text

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from goldtrace.errors import GoldtraceError, RunError
 from goldtrace.model.verdict import Rung, Verdict
 from goldtrace.report.phrases import (
+    describe_change,
     equivalent_noise,
     finding,
     next_command,
     value_lines,
-    value_or_none,
 )
 from goldtrace.report.terminal.explanation import culprit_rows
 from goldtrace.report.terminal.sparkline import course_line
@@ -23,7 +23,7 @@ from goldtrace.report.text import at, clip, count_of, pad, plain, since
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from goldtrace.model.verdict import Change, Comparison, Divergence, RunResult
+    from goldtrace.model.verdict import Comparison, Divergence, RunResult
 
 HEIGHT = 24
 """The lines of the smallest screen that a failure must fit."""
@@ -60,10 +60,11 @@ def render_failure(result: RunResult, *, width: int = WIDTH) -> str:
             lines += _labelled("noise", equivalent_noise(comparison), width)
             lines += _labelled("course", course_line(result.course, width - _LABEL), width)
             lines += _cause(result, width)
-            changes = _changes(
+            changes = (
                 result.diagnosis.suspects if result.diagnosis else comparison.environment_changes
             )
-            lines += _labelled("changed", changes or [_UNCHANGED], width, limit=_CHANGES)
+            told = list(map(describe_change, changes)) or [_UNCHANGED]
+            lines += _labelled("changed", told, width, limit=_CHANGES)
         lines += _labelled("note", _remarks(result), width, limit=_NOTES)
     if result.exact and result.verdict is Verdict.ROUNDING:
         lines += _labelled("note", ["exact = true: this run allows no rounding"], width)
@@ -89,7 +90,7 @@ def render_comparison(result: RunResult, *, width: int = WIDTH, limit: int = 40)
     if comparison is None:
         return "\n".join(lines)
     lines += _labelled("noise", equivalent_noise(comparison), width)
-    changes = _changes(comparison.environment_changes)
+    changes = map(describe_change, comparison.environment_changes)
     lines += _labelled("changed", changes, width, limit=limit)
     lines += _labelled("note", _remarks(result), width, limit=limit)
     step: object = ()
@@ -180,10 +181,6 @@ def _outcome(comparison: Comparison, first: Divergence, room: int) -> list[str]:
     metrics = [d for d in comparison.divergences if d.rung is Rung.METRIC and d.step is None]
     lines = [f"{line}  {at(d.step)}" for d in losses[-1:] for line in value_lines(d, room - 12)[:1]]
     return lines + [value_lines(d, room)[0] for d in metrics[:_METRICS] if d is not first]
-
-
-def _changes(changes: Iterable[Change]) -> list[str]:
-    return [f"{plain(c.what)} {value_or_none(c.golden)} → {value_or_none(c.now)}" for c in changes]
 
 
 def _error(error: Exception, width: int) -> Iterator[str]:

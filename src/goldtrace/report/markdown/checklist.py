@@ -1,8 +1,8 @@
-"""The checklist as JSON values, and as Markdown to keep beside a checkpoint."""
+"""The checklist as Markdown, to keep beside a checkpoint."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from goldtrace.model.checklist import Answer
 from goldtrace.report.text import escaped
@@ -13,20 +13,6 @@ if TYPE_CHECKING:
     from goldtrace.model.checklist import Point
 
 _SIGNS = {Answer.YES: "✓ yes", Answer.NO: "✗ **no**", Answer.NOT_APPLICABLE: "· not applicable"}
-
-
-def checklist_document(points: Sequence[Point]) -> list[dict[str, Any]]:
-    """The points for ``report.json``."""
-    return [
-        {
-            "key": point.key,
-            "title": point.title,
-            "answer": point.answer.value,
-            "found": point.found,
-            "remedy": point.remedy,
-        }
-        for point in points
-    ]
 
 
 def checklist_markdown(title: str, facts: Mapping[str, str], points: Sequence[Point]) -> str:

@@ -7,6 +7,7 @@ import re
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
+from goldtrace.report.document.course import largest_departures
 from goldtrace.report.phrases import ulps
 from goldtrace.report.terminal.table import summary
 from goldtrace.report.text import CELL, SPECIAL, clip, escaped, is_digest
@@ -131,11 +132,7 @@ def _culprits(culprits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _chart(course: Mapping[str, Any] | None) -> Iterator[str]:
     """The difference over the steps as a Mermaid chart, in powers of ten of an ulp."""
-    found: dict[int, float] = {}
-    for departure in (course or {}).get("departures", ()):
-        for step, value in zip(departure["steps"], departure["ulp"], strict=True):
-            found[step] = max(found.get(step, 0.0), float(value))
-    values = [(step, found[step]) for step in sorted(found) if math.isfinite(found[step])]
+    values = [(step, ulp) for step, ulp in largest_departures(course) if math.isfinite(ulp)]
     if not any(value > 0 for _, value in values):
         return
     stride = math.ceil(len(values) / _POINTS)

@@ -1,12 +1,11 @@
-"""Try and bisect: today's environment, other environments, and what differs between them."""
+"""Bisect: the releases, or the package changes, that moved a run; and what that would take."""
 
 from __future__ import annotations
 
 import math
-import os
 import platform
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,68 +17,23 @@ from goldtrace.bisect.causes import Ends, as_change, explain
 from goldtrace.bisect.change_points import Releases, every_change, first_change
 from goldtrace.bisect.journal import open_journal
 from goldtrace.bisect.probe import TraceCache
-from goldtrace.compare import compare_traces
-from goldtrace.compare.severity import equivalent_noise
-from goldtrace.environment import changes
-from goldtrace.errors import GoldtraceError
 from goldtrace.model.machine import processor
-from goldtrace.model.spec import RunSpec
-from goldtrace.model.upgrade import Bisection, Severity, Trial
-from goldtrace.model.verdict import RunResult
-from goldtrace.packages.candidates import releases
+from goldtrace.model.upgrade import Bisection
 from goldtrace.packages.locks import difference
 from goldtrace.packages.own_wheel import own_requirements
+from goldtrace.packages.releases import releases
 from goldtrace.packages.today import todays_environment
-from goldtrace.packages.uv import Uv, Wish, find_uv
+from goldtrace.packages.uv import Wish
 from goldtrace.packages.workspace import Workspace, size_of, tag_as_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Executor
 
-    from goldtrace.bisect.bench import Progress
     from goldtrace.bisect.journal import Journal
     from goldtrace.bisect.target import Target
-    from goldtrace.model.trace import Trace
     from goldtrace.packages.locks import PackageChange, Pins
-    from goldtrace.packages.today import Today
-    from goldtrace.packages.uv import Resolution
-
-DEFAULT_KEEP = 20 * 10**9
-"""Bytes of environments that stay for the next time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """With what environments are made and probed; ``directory`` holds all that is kept.
-
-    ``keep`` bytes of environments stay; ``cache`` lets uv keep what it downloads. ``ahead``
-    builds environments that may be needed next while others train.
-    """
-
-    directory: Path
-    keep: int = DEFAULT_KEEP
-    cache: bool = True
-    builds: bool = False
-    prereleases: bool = False
-    jobs: int = 1
-    executor: Executor | None = None
-    ahead: bool = True
-    fresh: bool = False
-    confirm: bool = True
-    until: Severity = Severity.ROUNDING
-    progress: Progress = lambda _: None
-
-    def uv(self, root: Path) -> Uv:
-        """The uv command as the project in ``root`` has it configured."""
-        return Uv(
-            command=find_uv(),
-            root=root,
-            python=Path(sys.executable),
-            prereleases=self.prereleases,
-            builds=self.builds,
-            cache=self.cache,
-        )
+    from goldtrace.packages.uv import Uv
+    from goldtrace.workflow.means import Means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,43 +47,6 @@ class Plan:
     candidates: tuple[str, ...]
     probes: int
     bytes_each: int
-
-
-def default_directory() -> Path:
-    """Where environments, traces and journals are kept: below the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "goldtrace" / "upgrades"
-
-
-def try_packages(
-    targets: Sequence[Target], requirements: Sequence[str], means: Means, *, latest: bool = False
-) -> Trial:
-    """Train each target here and with ``requirements`` applied, and compare the two.
-
-    ``latest`` lets every package move to its newest release.
-
-    Raises:
-        ResolutionError: the requirements can't be satisfied beside each other.
-        BuildError: the environment can't be built.
-    """
-    today = todays_environment()
-    root = targets[0].root
-    uv = means.uv(root)
-    wish = Wish(
-        requirements=(*today.requirements, *requirements),
-        preferred=() if latest else today.pins,
-    )
-    means.progress("resolving")
-    resolution = uv.resolve(wish)
-    workspace = Workspace(means.directory, uv, keep=means.keep, editable=today.editable)
-    means.progress("building the environment")
-    with workspace.environment(resolution) as interpreter:
-        results = [_held_against(target, interpreter, means) for target in targets]
-    return Trial(
-        wanted=tuple(requirements) or ("the newest releases",),
-        changes=_moved(today, resolution),
-        results=tuple(results),
-    )
 
 
 def bisect_package(
@@ -310,43 +227,3 @@ def _between(uv: Uv, journal: Journal, change: PackageChange) -> tuple[str, ...]
             known.reverse()
         journal.add(key, known)
     return tuple(known)
-
-
-def _held_against(target: Target, interpreter: Path, means: Means) -> RunResult:
-    means.progress(f"training {target.name} with today's packages")
-    result = RunResult(name=target.name, device=target.device)
-    try:
-        here = target.train(Path(sys.executable))
-        means.progress(f"training {target.name} with the others")
-        there = target.train(interpreter)
-    except GoldtraceError as error:
-        return replace(result, error=error, hint=error.hint)
-    return _compared(target, here, there, result)
-
-
-def _compared(target: Target, here: Trace, there: Trace, result: RunResult) -> RunResult:
-    spec = target.run if isinstance(target.run, RunSpec) else None
-    comparison = compare_traces(
-        here,
-        there,
-        tolerance=spec.tolerance if spec else {},
-        environment_changes=changes(here.header, there.header),
-    )
-    comparison = replace(comparison, equivalent_ulp=equivalent_noise(here, there, comparison))
-    return replace(
-        result,
-        platform=there.header.platform,
-        verdict=comparison.verdict,
-        exact=spec.exact if spec else False,
-        comparison=comparison,
-    )
-
-
-def _moved(today: Today, resolution: Resolution) -> tuple[Any, ...]:
-    had = dict(pin.split("==", 1) for pin in today.pins)
-    return tuple(
-        as_change(change)
-        for change in difference(had, resolution.versions)
-        # What today's environment has beside the wish isn't missed.
-        if change.new is not None
-    )

@@ -10,14 +10,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldtraceError
-from goldtrace.model.verdict import Rung
-from goldtrace.report.checklist import checklist_document
-from goldtrace.report.course import course_document
+from goldtrace.model.diagnosis import CAUSE_OF_RUNG, Cause
+from goldtrace.report.document.course import course_document
 from goldtrace.report.phrases import finding, next_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from goldtrace.model.checklist import Point
     from goldtrace.model.diagnosis import Culprit, Diagnosis
     from goldtrace.model.verdict import Change, Divergence, Proposal, RunResult
 
@@ -26,14 +26,6 @@ REPORT = "report.json"
 
 SCHEMA = 1
 """The version of the document's format."""
-
-# What a rung alone tells about the cause; where it tells nothing, a diagnosis has to.
-_CLASSES = {
-    Rung.STRUCTURE: "program",
-    Rung.BATCH: "data",
-    Rung.RNG: "rng",
-    Rung.LR: "argument",
-}
 
 
 def to_document(results: Sequence[RunResult]) -> dict[str, Any]:
@@ -59,14 +51,14 @@ def _run(result: RunResult) -> dict[str, Any]:
         "headline": finding(result),
         "exact": result.exact,
         "passed": result.passed,
-        "equivalent_ulp": _finite(comparison.equivalent_ulp) if comparison is not None else None,
+        "equivalent_ulp": finite(comparison.equivalent_ulp) if comparison is not None else None,
         "equivalents": [
-            {"quantity": each.quantity, "ulp": _finite(each.ulp), "step": each.step}
+            {"quantity": each.quantity, "ulp": finite(each.ulp), "step": each.step}
             for each in (comparison.equivalents if comparison is not None else ())
         ],
         "first_divergence": _first(first, result.diagnosis) if first is not None else None,
         "diagnosis": diagnosis_document(result.diagnosis) if result.diagnosis is not None else None,
-        "environment_changes": [_change(c) for c in comparison.environment_changes]
+        "environment_changes": [change_document(c) for c in comparison.environment_changes]
         if comparison is not None
         else [],
         "steps_compared": comparison.steps_compared if comparison is not None else 0,
@@ -81,7 +73,7 @@ def _run(result: RunResult) -> dict[str, Any]:
         "next": next_command(result),
         "candidate": proposal_document(result.proposal),
         "checklist": checklist_document(result.checklist),
-        "seconds": _finite(result.seconds),
+        "seconds": finite(result.seconds),
     }
 
 
@@ -91,22 +83,35 @@ def _line(result: RunResult) -> str | None:
     return next((culprit.line for culprit in culprits if culprit.line), None)
 
 
+def checklist_document(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """The points of a checklist."""
+    return [
+        {
+            "key": point.key,
+            "title": point.title,
+            "answer": point.answer.value,
+            "found": point.found,
+            "remedy": point.remedy,
+        }
+        for point in points
+    ]
+
+
 def proposal_document(proposal: Proposal | None) -> dict[str, Any] | None:
     """What became of the candidate golden of a failing run."""
     return None if proposal is None else {"folder": proposal.folder, "why_not": proposal.why_not}
 
 
 def _first(divergence: Divergence, diagnosis: Diagnosis | None) -> dict[str, Any]:
-    if diagnosis is not None and diagnosis.cause is not None:
-        cause: str | None = diagnosis.cause.value
-    else:
-        cause = "rounding" if divergence.tolerated else _CLASSES.get(divergence.rung)
+    cause = diagnosis.cause if diagnosis is not None else None
+    if cause is None:
+        cause = Cause.ROUNDING if divergence.tolerated else CAUSE_OF_RUNG.get(divergence.rung)
     return {
         "step": divergence.step,
         "rung": divergence.rung.value,
         "name": divergence.name,
         "op": diagnosis.op if diagnosis is not None else None,
-        "class": cause,
+        "class": cause.value if cause is not None else None,
     }
 
 
@@ -117,7 +122,7 @@ def diagnosis_document(diagnosis: Diagnosis) -> dict[str, Any]:
         "culprits": [_culprit(culprit) for culprit in diagnosis.culprits],
         "consequences": diagnosis.consequences,
         "compared": diagnosis.compared,
-        "suspects": [_change(change) for change in diagnosis.suspects],
+        "suspects": [change_document(change) for change in diagnosis.suspects],
         "notes": list(diagnosis.notes),
     }
 
@@ -130,8 +135,8 @@ def _culprit(culprit: Culprit) -> dict[str, Any]:
         "phase": culprit.phase.value if culprit.phase is not None else None,
         "module": culprit.module,
         "line": culprit.line,
-        "ulp_most": _finite(culprit.ulp_most),
-        "ulp_median": _finite(culprit.ulp_median),
+        "ulp_most": finite(culprit.ulp_most),
+        "ulp_median": finite(culprit.ulp_median),
     }
 
 
@@ -142,13 +147,14 @@ def _divergence(divergence: Divergence) -> dict[str, Any]:
         "name": divergence.name,
         "golden": divergence.golden,
         "current": divergence.current,
-        "ulp": _finite(divergence.ulp),
+        "ulp": finite(divergence.ulp),
         "tolerated": divergence.tolerated,
         "note": divergence.note,
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def change_document(change: Change) -> dict[str, Any]:
+    """A change of package, setting, pin or machine."""
     return {"what": change.what, "golden": change.golden, "now": change.now}
 
 
@@ -165,5 +171,6 @@ def _error(error: Exception) -> dict[str, Any]:
     }
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """A number that JSON has, else ``None``."""
     return value if value is not None and math.isfinite(value) else None

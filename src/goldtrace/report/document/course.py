@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from goldtrace.model.course import Course, Curve, Departure
 
@@ -25,6 +25,15 @@ def course_document(course: Course) -> dict[str, Any]:
         "curves": [_curve(curve) for curve in course.curves],
         "departures": [_departure(departure) for departure in course.departures],
     }
+
+
+def largest_departures(course: Mapping[str, Any] | None) -> list[tuple[int, float]]:
+    """The largest departure at each step of a course's document that has one, in ulp."""
+    found: dict[int, float] = {}
+    for departure in (course or {}).get("departures", ()):
+        for step, ulp in zip(departure["steps"], departure["ulp"], strict=True):
+            found[step] = max(found.get(step, 0.0), float(ulp))
+    return sorted(found.items())
 
 
 def _curve(curve: Curve) -> dict[str, Any]:

@@ -1,14 +1,13 @@
-"""The answers of ``try`` and ``bisect``: as JSON values and for a terminal."""
+"""The answer of a bisection for a terminal, and the words in which it is put."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from goldtrace.model.upgrade import Standing
-from goldtrace.report.document import SCHEMA, diagnosis_document, to_document
 from goldtrace.report.phrases import describe_divergence
 from goldtrace.report.terminal.explanation import by_itself, culprit_rows, first_difference
 from goldtrace.report.text import clip, pad, plain
@@ -16,8 +15,7 @@ from goldtrace.report.text import clip, pad, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from goldtrace.model.diagnosis import Reproduction
-    from goldtrace.model.upgrade import Bisection, ChangePoint, Probe, Trial
+    from goldtrace.model.upgrade import Bisection, ChangePoint, Probe
     from goldtrace.model.verdict import Change
 
 LISTED = 12
@@ -26,32 +24,6 @@ LISTED = 12
 _INDENT = "    "
 _MANY = 4
 """Packages of one family that are counted, not listed."""
-
-
-def trial_document(trial: Trial) -> dict[str, Any]:
-    """A trial as JSON values: ``runs`` as in report.json, and what was tried."""
-    return {
-        **to_document(trial.results),
-        "wanted": list(trial.wanted),
-        "package_changes": [_change(change) for change in trial.changes],
-    }
-
-
-def bisection_document(bisection: Bisection) -> dict[str, Any]:
-    """A bisection as JSON values."""
-    return {
-        "schema": SCHEMA,
-        "target": bisection.target,
-        "device": bisection.device,
-        "question": bisection.question,
-        "machine": bisection.machine,
-        "until": bisection.until.value,
-        "conclusive": bisection.conclusive,
-        "change_points": [_point(point) for point in bisection.change_points],
-        "causes": [[_change(change) for change in cause] for cause in bisection.causes],
-        "probes": [_probe(probe) for probe in bisection.probes],
-        "notes": list(bisection.notes),
-    }
 
 
 def render_changes(changes: Sequence[Change]) -> str:
@@ -176,60 +148,6 @@ def _difference(point: ChangePoint) -> list[str]:
     if len(differing) > LISTED:
         lines.append(f"and {len(differing) - LISTED} more differences")
     return lines
-
-
-def _point(point: ChangePoint) -> dict[str, Any]:
-    comparison, diagnosis = point.comparison, point.diagnosis
-    first = comparison.first if comparison is not None else None
-    noise = point.noise
-    return {
-        "package": point.package,
-        "good": point.good,
-        "bad": point.bad,
-        "skipped": list(point.skipped),
-        "verdict": comparison.verdict.value if comparison is not None else None,
-        "op": diagnosis.op if diagnosis is not None else None,
-        "class": point.kind,
-        "severity": point.severity.value,
-        "equivalent_ulp": noise if noise is not None and math.isfinite(noise) else None,
-        "first_divergence": {"step": first.step, "rung": first.rung.value, "name": first.name}
-        if first is not None
-        else None,
-        "diagnosis": diagnosis_document(diagnosis) if diagnosis is not None else None,
-        "reproducer": _reproducer(point.reproduction) if point.reproduction is not None else None,
-        "note": point.note,
-        "failure": point.failure,
-        "moved_along": [_change(change) for change in point.moved_along],
-        "together_with": [_change(change) for change in point.together_with],
-        "confirmed": point.confirmed,
-    }
-
-
-def _reproducer(found: Reproduction) -> dict[str, Any]:
-    return {
-        "folder": found.folder,
-        "op": found.op,
-        "shown": found.shown,
-        "ulp_most": found.ulp_most,
-        "ulp_median": found.ulp_median,
-        "differing": found.differing,
-        "elements": found.elements,
-    }
-
-
-def _probe(probe: Probe) -> dict[str, Any]:
-    return {
-        "label": probe.label,
-        "standing": probe.standing.value,
-        "answer": probe.answer,
-        "reason": probe.reason,
-        "environment": probe.environment,
-        "seconds": probe.seconds,
-    }
-
-
-def _change(change: Change) -> dict[str, Any]:
-    return {"what": change.what, "golden": change.golden, "now": change.now}
 
 
 def answer_of(probe: Probe) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.diagnose.reproducer import SCRIPT
-from goldtrace.report.text import escaped
-from goldtrace.report.upgrades import (
+from goldtrace.report.terminal.bisection import (
     answer_of,
     details,
     headline,
@@ -17,6 +16,7 @@ from goldtrace.report.upgrades import (
     summary,
     time_of,
 )
+from goldtrace.report.text import escaped
 
 if TYPE_CHECKING:
     from goldtrace.model.upgrade import Bisection, ChangePoint, Probe
