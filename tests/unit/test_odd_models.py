@@ -42,6 +42,96 @@ def backward(model: nn.Module) -> None:
     model(torch.ones(2, 3)).sum().backward()
 
 
+# --- optimizers -----------------------------------------------------------------------------------
+
+
+class Configured(torch.optim.AdamW):
+    """Takes its settings in a form of its own."""
+
+    def __init__(self, params: Any, config: dict[str, float]) -> None:
+        super().__init__(params, lr=config["rate"])
+
+
+class Optional(torch.optim.AdamW):
+    """Takes whatever AdamW takes."""
+
+    def __init__(self, params: Any, **options: Any) -> None:
+        super().__init__(params, **options)
+
+
+class Own(torch.optim.Optimizer):
+    """Begins the state of a parameter where there is none."""
+
+    def __init__(self, params: Any, config: dict[str, float]) -> None:
+        super().__init__(params, {"lr": config["rate"]})
+
+    def step(self, closure: Any = None) -> None:
+        del closure
+        for parameter in self.param_groups[0]["params"]:
+            if parameter not in self.state:
+                self.state[parameter] = {"count": 0, 1: torch.zeros(1)}
+            self.state[parameter]["count"] += 1
+
+
+def rates(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Scalar | str]:
+    run = recorder()
+    run.watch(model=model, optimizer=optimizer)
+    backward(model)
+    optimizer.step()
+    run.step(loss=1.0)
+    return dict(run.finish().steps[-1].hyperparameters)
+
+
+def test_hyperparameters_are_recorded_whatever_the_constructor_calls_them():
+    model = nn.Linear(3, 3)
+    plain = rates(torch.optim.AdamW(model.parameters(), lr=0.1), model)
+    assert plain["group0.lr"] == Scalar.of(0.1)
+    assert rates(Configured(model.parameters(), {"rate": 0.1}), model) == plain
+    assert rates(Optional(model.parameters(), lr=0.1), model) == plain
+    assert rates(Own(model.parameters(), {"rate": 0.1}), model) == {"group0.lr": Scalar.of(0.1)}
+
+
+def test_a_learning_rate_of_numpy_is_a_number():
+    model = nn.Linear(3, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.param_groups[0]["lr"] = np.float32(0.25)
+    assert rates(optimizer, model)["group0.lr"] == Scalar.of(0.25)
+
+
+def test_a_tape_begins_no_state_of_an_optimizer():
+    model = nn.Linear(3, 3)
+    model.bias.requires_grad_(requires_grad=False)
+    optimizer = torch.optim.AdamW(model.parameters())
+    run = recorder(taped=(0,))
+    run.watch(model=model, optimizer=optimizer)
+    backward(model)
+    optimizer.step()
+    run.step(loss=1.0)
+    assert [*optimizer.state] == [model.weight]
+
+
+def test_an_optimizer_that_asks_whether_it_has_a_state_can_be_taped():
+    model = nn.Linear(3, 3)
+    optimizer = Own(model.parameters(), {"rate": 0.1})
+    run = recorder(taped=(0,))
+    run.watch(model=model, optimizer=optimizer)
+    backward(model)
+    optimizer.step()
+    run.step(loss=1.0)
+    assert {*run.finish().steps[-1].tensors[Rung.OPTIMIZER]} == {
+        *("weight/1", "weight/count", "bias/1", "bias/count")
+    }
+
+
+def test_a_run_that_breaks_off_leaves_no_hook_behind(run):
+    model = nn.Linear(3, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    run.close()
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+
+
 # --- numbers and batches --------------------------------------------------------------------------
 
 

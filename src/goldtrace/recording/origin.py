@@ -68,7 +68,9 @@ class Origins:
                 name = names.get(id(parameter))
                 if name is None:
                     continue
-                for tensor in (parameter, parameter.grad, *optimizer.state[parameter].values()):
+                # Not by subscript, which would begin the state of a parameter that has none.
+                state = optimizer.state.get(parameter, {})
+                for tensor in (parameter, parameter.grad, *state.values()):
                     if isinstance(tensor, torch.Tensor):
                         self._names[id(tensor)] = name
 
