@@ -42,6 +42,86 @@ def backward(model: nn.Module) -> None:
     model(torch.ones(2, 3)).sum().backward()
 
 
+# --- models ---------------------------------------------------------------------------------------
+
+
+def test_gradients_of_replaced_layers_have_their_names_without_any_optimizer(run):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    run.watch(model=model)
+    for _ in range(3):
+        model[1] = nn.Linear(3, 3)
+        backward(model)
+        run.step(loss=1.0)
+    assert {*run.finish().steps[-1].tensors[Rung.GRADIENTS]} == {
+        *("0.weight", "0.bias", "1.weight", "1.bias")
+    }
+
+
+def test_a_new_parameter_never_gets_the_name_of_one_that_is_gone(run):
+    model = nn.Sequential(nn.Identity(), nn.Identity())
+    for _ in range(5):
+        # From the second time on, the next layer lies where the last one lay.
+        model[0] = nn.Identity()
+        model[0] = nn.Linear(3, 3, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    optimizer.param_groups[0]["params"] = []
+    model[0] = nn.Identity()
+    model[1] = nn.Linear(3, 3, bias=False)
+    optimizer.param_groups[0]["params"] = [model[1].weight]
+    backward(model)
+    optimizer.step()
+    run.step(loss=1.0)
+    assert [*run.finish().steps[-1].tensors[Rung.GRADIENTS]] == ["1.weight"]
+
+
+def test_a_layer_that_is_gone_is_not_kept_in_memory(run):
+    model = nn.Sequential(nn.Linear(3, 3))
+    run.watch(model=model)
+    storage = weakref.ref(model[0].weight.untyped_storage())
+    model[0] = nn.Identity()
+    for _ in range(2):
+        run.step(loss=1.0)
+    assert storage() is None
+
+
+@pytest.mark.filterwarnings("ignore:.*prototype stage")
+def test_buffers_without_elements_of_their_own_are_recorded(run):
+    model = nn.Linear(3, 3)
+    model.register_buffer("nested", torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]))
+    packed = getattr(torch, "float4_e2m1fn_x2", None)
+    if packed is not None:
+        model.register_buffer("packed", torch.zeros(3, dtype=torch.uint8).view(packed))
+    run.watch(model=model)
+    run.step(loss=1.0)
+    assert "nested" in run.finish().steps[-1].tensors[Rung.BUFFERS]
+
+
+@pytest.mark.filterwarnings("ignore:.*beta state")
+def test_gradients_in_compressed_rows_have_a_norm(run):
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.eye(3))
+    run.watch(model=model)
+    model.weight = nn.Parameter(torch.eye(3).to_sparse_csr())
+    model.weight.grad = torch.diag(torch.tensor([0.0, 3.0, 4.0])).to_sparse_csr()
+    run.step(loss=1.0)
+    assert run.finish().steps[-1].grad_norm == Scalar.of(5.0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6])
+def test_what_happens_to_the_weights_after_the_last_step_shows_in_its_sketch(steps):
+    sketches = []
+    for factor in (1.0, 2.0):
+        run, model = recorder(), nn.Linear(3, 3)
+        nn.init.ones_(model.weight)
+        run.watch(model=model)
+        for _ in range(steps):
+            run.step(loss=1.0)
+        model.weight.data *= factor
+        sketches.append(run.finish().steps[-1].sketches[Rung.WEIGHTS]["weight"])
+    assert sketches[0] != sketches[1]
+
+
 # --- optimizers -----------------------------------------------------------------------------------
 
 

@@ -257,15 +257,14 @@ class GoldenRun:
             )
         if self._execution is Execution.COMPILED:
             require_compiled(self.name)
-        for hook in self._hooks:
-            hook.remove()
+        self._unhook()
         if self._perturbation is not None:
             self._perturbation.restore()
         self._end_records()
         last = self._steps[-1]
         if last.number > 0:
             self._steps[-1] = replace(last, tensors=self._latest)
-        if self._movement is not None and not last.sketches:
+        if self._movement is not None:
             # Whatever happened since the last power of two, or after the last step, shows here.
             self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now()())
         final = self._watched.final_digests() if self._watched is not None else {}
@@ -282,6 +281,11 @@ class GoldenRun:
     def close(self) -> None:
         """Stop recording, whether or not the run came to its end; harmless when it did."""
         self._tape.discard()
+        self._unhook()
+
+    def _unhook(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
     def _require_running(self, call: str) -> None:
         if self._trace is not None:
