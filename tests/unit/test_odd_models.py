@@ -203,6 +203,44 @@ def test_an_optimizer_that_asks_whether_it_has_a_state_can_be_taped():
     }
 
 
+def test_a_tape_never_takes_a_tensor_for_a_gradient_that_is_gone():
+    tapes = []
+    for _ in range(3):
+        torch.manual_seed(0)
+        run, model = (
+            recorder(taped=(0,)),
+            nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)),
+        )
+        optimizer = torch.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+        run.watch(model=model, optimizer=optimizer)
+
+        def closure(model: nn.Module = model) -> torch.Tensor:
+            model.zero_grad()
+            loss = model(torch.arange(6.0).view(2, 3)).square().sum()
+            loss.backward()
+            return loss
+
+        run.step(loss=optimizer.step(closure))
+        tapes.append(run.finish().tape)
+    assert tapes[0] == tapes[1] == tapes[2]
+    assert not any(call.op == "aten::cat" and call.module for call in tapes[0][0].calls)
+
+
+def test_each_optimizer_has_the_learning_rate_that_it_was_called_with(run):
+    models = {"one": nn.Linear(3, 3), "other": nn.Linear(3, 3)}
+    optimizers = {name: torch.optim.SGD(m.parameters(), lr=1.0) for name, m in models.items()}
+    run.watch(model=models, optimizer=optimizers)
+    for _ in range(2):
+        for name, model in models.items():
+            backward(model)
+            optimizers[name].step()
+            optimizers[name].param_groups[0]["lr"] /= 2  # as a scheduler does
+        run.step(loss=1.0)
+    for step, rate in zip(run.finish().steps[1:], (1.0, 0.5), strict=True):
+        assert step.hyperparameters["one.group0.lr"] == Scalar.of(rate)
+        assert step.hyperparameters["other.group0.lr"] == Scalar.of(rate)
+
+
 def test_a_run_that_breaks_off_leaves_no_hook_behind(run):
     model = nn.Linear(3, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
