@@ -90,6 +90,13 @@ def test_masked_scores_are_judged_by_what_is_finite():
     assert told(torch.ones(8), torch.full((8,), math.nan)).cause is Cause.BEHAVIOUR
 
 
+@pytest.mark.parametrize("other", [math.inf, math.nan])
+def test_another_infinity_beside_rounding_is_behaviour(other):
+    golden = torch.tensor([1.0, -math.inf, 3.0, -math.inf])
+    now = torch.tensor([1.0 + 2**-23, other, 3.0, -math.inf])
+    assert told(golden, now).cause is Cause.BEHAVIOUR
+
+
 def test_what_no_sampled_element_shows_is_of_unknown_size():
     golden = torch.ones(100_000)
     other = golden.clone()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from goldtrace.model.noise import Noise
+from goldtrace.recording.digest import raw_bytes
 from goldtrace.recording.noise import Perturbation
 
 ULP = 2.0**-23
@@ -111,3 +114,68 @@ def test_no_noise_is_larger_than_a_sixteenth(dtype):
     noise.before_pass()
     assert 0 < float((parameter.detach().float() - 1).abs().max()) <= 2**-4
     noise.restore()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("ulp", [1, 64])
+def test_untouched_weights_are_put_back_bit_for_bit(dtype, ulp):
+    info = torch.finfo(dtype)
+    limits = [info.max, info.min, info.tiny, info.tiny / 4]
+    special = [0.0, -0.0, math.inf, -math.inf, math.nan, *limits]
+    true = torch.cat([torch.randn(10_000), torch.randn(1_000) * info.tiny * 8])
+    true = torch.cat([true.double(), torch.tensor(special, dtype=torch.float64)]).to(dtype)
+    parameter = nn.Parameter(true.clone())
+    perturbation = Perturbation(Noise(ulp=ulp, seed=1), [torch.optim.SGD([parameter], lr=1.0)])
+    perturbation.before_pass()
+    assert not torch.equal(parameter, true)
+    perturbation.restore()
+    assert raw_bytes(parameter.detach()) == raw_bytes(true)
+
+
+def test_two_parameters_that_share_their_memory_are_put_back():
+    one = nn.Parameter(torch.randn(1_000))
+    other = nn.Parameter(one.data)
+    true = one.detach().clone()
+    optimizer = torch.optim.SGD([one, other], lr=0.0)
+    perturbation = Perturbation(Noise(ulp=64, seed=1), [optimizer])
+    for put_back in (perturbation.restore, lambda: perturbation.before_update(optimizer)):
+        perturbation.before_pass()
+        put_back()
+        assert torch.equal(one, true)
+
+
+def clamp(model: nn.Module) -> None:
+    model.weight.data.clamp_(-0.1, 0.1)
+
+
+def load(model: nn.Module) -> None:
+    model.load_state_dict({"weight": torch.ones(30, 20)})
+
+
+def look_up(model: nn.Module) -> None:
+    model.max_norm = 1.0
+    model(torch.arange(30))  # which writes rows of that norm
+
+
+@pytest.mark.parametrize("write", [clamp, load, look_up])
+def test_what_is_written_to_the_weights_between_two_updates_stays(write):
+    model, other = nn.Embedding(30, 20), nn.Embedding(30, 20)
+    other.load_state_dict(model.state_dict())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    perturbation = Perturbation(Noise(ulp=4, seed=1), [optimizer])
+    perturbation.before_pass()
+    write(model)
+    write(other)
+    perturbation.before_update(optimizer)
+    assert torch.allclose(model.weight, other.weight, atol=1e-5)
+
+
+def test_an_update_that_no_optimizer_announced_stays():
+    parameter = nn.Parameter(torch.randn(1_000))
+    true = parameter.detach().clone()
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    perturbation = Perturbation(Noise(ulp=4, seed=1), [optimizer])
+    perturbation.before_pass()
+    parameter.data = parameter.data - 1
+    perturbation.restore()
+    assert torch.allclose(parameter, true - 1)

@@ -36,6 +36,8 @@ ROUNDS = (
     "zero tensor",
     "complex",
     "mask",
+    "late mask",
+    "late tensor",
 )
 BROKEN = ("nan", "infinite")
 
@@ -57,6 +59,8 @@ class Model(nn.Module):
             self.register_buffer("zeros", torch.zeros(5))
         if kind == "mask":
             self.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+        if kind == "late mask":
+            self.register_buffer("mask", torch.zeros(3, 3))
         if kind == "complex":
             self.spectrum = nn.Parameter(torch.view_as_complex(torch.randn(6, 2)))
 
@@ -68,7 +72,7 @@ class Model(nn.Module):
         return hidden
 
 
-def train(kind: str, noise: Noise | None = None, rate: float = 0.05) -> Trace:
+def train(kind: str, noise: Noise | None = None, rate: float = 0.05, late: float = 1.0) -> Trace:
     torch.manual_seed(3)
     run = GoldenRun(
         name=kind,
@@ -94,6 +98,10 @@ def train(kind: str, noise: Noise | None = None, rate: float = 0.05) -> Trace:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+        if kind == "late mask":
+            model.mask.copy_(torch.full((3, 3), -math.inf).triu(1))
+        if kind == "late tensor" and step == 3:
+            model.register_buffer("average", late * model.out.weight.detach())
         run.step(loss=loss)
     return run.finish()
 
@@ -154,6 +162,22 @@ def test_a_mask_of_infinities_is_judged_by_its_bits():
         changed, tensors={**last.tensors, Rung.BUFFERS: {"mask": "0" * 32}}
     )
     assert verdict("mask", dataclasses.replace(noisy, steps=(*others, changed))) is Verdict.DRIFT
+
+
+def test_a_tensor_that_came_in_mid_run_is_judged_too():
+    noisy = train("late tensor", Noise(ulp=2, seed=77), late=1.5)
+    assert verdict("late tensor", noisy) is Verdict.DRIFT
+
+
+def test_a_mask_that_was_filled_in_mid_run_is_judged_by_its_bits():
+    noisy = train("late mask", Noise(ulp=2, seed=77))
+    *others, last = noisy.steps
+    changed = dataclasses.replace(last, ladder={**last.ladder, Rung.BUFFERS: "0" * 32})
+    changed = dataclasses.replace(
+        changed, tensors={**last.tensors, Rung.BUFFERS: {"mask": "0" * 32}}
+    )
+    trace = dataclasses.replace(noisy, steps=(*others, changed))
+    assert verdict("late mask", trace) is Verdict.DRIFT
 
 
 def test_a_run_whose_gradients_are_zero_cannot_be_calibrated_and_says_why():

@@ -87,24 +87,25 @@ def tensor_distances(
 ) -> Iterator[tuple[int, str, Distance]]:
     """How far apart the movements of each floating-point weight or buffer are, from sketches.
 
-    A tensor that begins with infinities or NaN, such as the mask of an attention, has no sketch:
-    its digest alone judges it.
+    A tensor that begins with infinities or NaN, such as the mask of an attention, or a buffer that
+    has them in both traces, has no sketch: its digest alone judges it. A tensor that came later, of
+    which nothing describes the format, is taken for float32.
     """
     others = {step.number: step for step in current.steps}
     first = golden.initial
     start = first.sketches.get(rung, {}) if first is not None else {}
-    precision = {
-        name: _PRECISION.get(line.partition("[")[0])
-        for name, line in (first.tensors.get(Rung.STRUCTURE, {}) if first else {}).items()
-    }
+    structure = first.tensors.get(Rung.STRUCTURE, {}) if first else {}
+    precision = {name: _PRECISION.get(line.partition("[")[0]) for name, line in structure.items()}
     for step in golden.steps:
         if step.number == INITIAL_STEP or step.number not in others:
             continue
         sketches = others[step.number].sketches.get(rung, {})
         for name, sketch in step.sketches.get(rung, {}).items():
-            ulp = precision.get(name)
+            ulp = precision.get(name, _SINGLE)
             began = start.get(name, ())
             if name not in sketches or ulp is None or not _finite(began):
+                continue
+            if rung is Rung.BUFFERS and not (_finite(sketch) or _finite(sketches[name])):
                 continue
             difference = _norm(_minus(sketches[name], sketch))
             if math.isnan(difference):

@@ -160,13 +160,13 @@ def _uncalibrated(
     found: Sequence[Divergence], calibration: Calibration, structure: Mapping[str, str]
 ) -> str | None:
     """A single weight or buffer that differs and whose response to noise nobody knows."""
-    known = {
-        rung: {name for named in steps.values() for name in named}
-        for rung, steps in calibration.tensors.items()
-    }
     for each in found:
-        sketched = each.rung in (Rung.WEIGHTS, Rung.BUFFERS) and each.name in structure
-        if sketched and each.name not in known.get(each.rung, ()):
+        single = each.name in structure or each.name != each.rung.value
+        if each.rung not in (Rung.WEIGHTS, Rung.BUFFERS) or each.step is None or not single:
+            continue
+        steps = calibration.tensors.get(each.rung, {})
+        known = steps.get(each.step) or {name for named in steps.values() for name in named}
+        if each.name not in known:
             return each.name
     return None
 

@@ -123,7 +123,8 @@ def _measure_infinite(
     if _finite(now):
         return Distance(cause=Cause.BEHAVIOUR, what="no NaN or infinity where there was one")
     kept = [tuple(_number(e, golden.dtype) for e in value.elements) for value in (golden, now)]
-    pairs = [(a, b) for a, b in zip(*kept, strict=True) if math.isfinite(a) or math.isfinite(b)]
+    # The same infinity, or NaN, says nothing; another one is as telling as one more.
+    pairs = [(a, b) for a, b in zip(*kept, strict=True) if math.isfinite(a) or repr(a) != repr(b)]
     if not all(math.isfinite(a) and math.isfinite(b) for a, b in pairs):
         return Distance(cause=Cause.BEHAVIOUR, what="NaN or infinity in other places")
     distance = math.hypot(*(a - b for a, b in pairs))

@@ -79,7 +79,7 @@ def _digest(leaves: Mapping[str, Any]) -> BatchDigest:
 
 
 def _leaves(name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    if value is None or isinstance(value, _LEAVES):
+    if value is None or (isinstance(value, _LEAVES) and not _holds_objects(value)):
         yield name, value
     elif isinstance(value, Mapping):
         for key in value:
@@ -95,9 +95,18 @@ def _leaves(name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
             f"{name} can't be digested",
             where=where,
             expected="tensors, arrays, numbers and text in tuples, lists, mappings or dataclasses",
-            found=f"{type(value).__module__}.{type(value).__qualname__}",
+            found=f"{type(value).__module__}.{type(value).__qualname__}{_of_objects(value)}",
             hint="pass the tensors that the model sees: golden_run.step(batch=(x, y), …)",
         )
+
+
+def _holds_objects(value: Any) -> bool:
+    """Whether an array holds references, in the place of bytes."""
+    return isinstance(value, (np.ndarray, np.generic)) and value.dtype.hasobject
+
+
+def _of_objects(value: Any) -> str:
+    return f" of {value.dtype}" if _holds_objects(value) else ""
 
 
 def _digest_leaf(name: str, leaf: Any) -> str:

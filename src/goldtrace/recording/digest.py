@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CHUNK = 16 * 1024
 """Bytes that are hashed as one piece."""
 
+_X87 = 63
+"""Significand bits after the first of an 80-bit ``long double``."""
+
 Group = TypeVar("Group", bound=Hashable)
 Later = Callable[[], dict[Group, dict[str, str]]]
 """Digests by group and name that a GPU may still be computing: the call waits for them."""
@@ -97,7 +100,11 @@ def digest_array(name: str, array: Any) -> str:
     if contiguous.dtype.hasobject:
         msg = f"an array of Python objects has no bytes to digest: {name}"
         raise TypeError(msg)
-    _update_in_chunks(state, contiguous.reshape(-1).view(np.uint8).data)
+    data = contiguous.reshape(-1).view(np.uint8)
+    if contiguous.dtype.kind in "fc" and np.finfo(contiguous.dtype).nmant == _X87:
+        # Ten bytes that count in each element of twelve or sixteen; the others hold anything.
+        data = data.reshape(-1, np.dtype(np.longdouble).itemsize)[:, :10].ravel()
+    _update_in_chunks(state, data.data)
     return state.hexdigest()
 
 

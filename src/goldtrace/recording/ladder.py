@@ -16,6 +16,7 @@ from goldtrace.model.verdict import Rung
 from goldtrace.recording import optimizer as optimizers
 from goldtrace.recording.digest import combine, dense_parts, held, raw_bytes, start_digests
 from goldtrace.recording.on_device import to_host
+from goldtrace.recording.sketch import has_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,18 +52,29 @@ class Watched:
         self.schedulers = schedulers
         self.scaler = scaler
         self._names: dict[int, str] = {}
+        self._named: list[torch.Tensor] = []
         self.refresh()
 
     def refresh(self) -> None:
         """Name the parameters again, if an optimizer was given new ones meanwhile."""
-        if self._names and all(id(p) in self._names for p in self._optimized()):
-            return
-        self._names = {id(p): name for name, p in self.parameters().items()}
+        if not self._names or any(id(p) not in self._names for p in self._optimized()):
+            self._name(self.parameters())
+
+    def _name(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        self._names = {id(p): name for name, p in parameters.items()}
         for prefix, optimizer in self.optimizers.items():
             for place, group in enumerate(optimizer.param_groups):
                 for index, parameter in enumerate(group["params"]):
                     fallback = f"{prefix}group{place}.param{index}"
                     self._names.setdefault(id(parameter), fallback)
+        # Held, or a parameter that is made later could get the id and the name of one that is gone.
+        self._named = [*parameters.values(), *self._optimized()]
+
+    def _forget(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        """Let go of what neither the models nor the optimizers have any more."""
+        kept = {id(p): p for p in (*parameters.values(), *self._optimized())}
+        self._named = [*kept.values()]
+        self._names = {each: name for each, name in self._names.items() if each in kept}
 
     def _optimized(self) -> Iterator[torch.Tensor]:
         for optimizer in self.optimizers.values():
@@ -129,7 +141,7 @@ class Watched:
         norms = _fetched_norms(
             buffer.detach().double()
             for buffer in self.buffers().values()
-            if buffer.is_floating_point() and buffer.layout is torch.strided and buffer.numel()
+            if buffer.is_floating_point() and has_numbers(buffer) and buffer.numel()
         )
 
         def finish() -> Scalar | None:
@@ -144,7 +156,12 @@ class Watched:
     def gradients(self, parameters: Iterable[torch.Tensor] | None = None) -> Gradients:
         """The digest of each gradient that is there, and the norm of all of them together."""
         self.refresh()
-        chosen = self.parameters().values() if parameters is None else parameters
+        chosen = parameters
+        if chosen is None:
+            own = self.parameters()
+            if any(id(p) not in self._names for p in own.values()):
+                self._name(own)
+            chosen = own.values()
         named = {
             self._names.get(id(p), f"unnamed{place}"): p.grad
             for place, p in enumerate(chosen)
@@ -156,9 +173,11 @@ class Watched:
     def state(self) -> dict[Rung, Mapping[str, torch.Tensor | str]]:
         """What a step leaves behind, by rung: optimizer state, weights and buffers."""
         self.refresh()
+        parameters = self.parameters()
+        self._forget(parameters)
         return {
             Rung.OPTIMIZER: dict(self._optimizer_state()),
-            Rung.WEIGHTS: dict(self.parameters()),
+            Rung.WEIGHTS: parameters,
             Rung.BUFFERS: dict(self.buffers()),
         }
 
@@ -227,7 +246,8 @@ def rung_digests(tensors: Mapping[Rung, Mapping[str, str]]) -> dict[Rung, str]:
 
 
 def _shape(tensor: torch.Tensor) -> str:
-    sizes = ",".join(map(str, tensor.shape))
+    nested = tensor.is_nested and tensor.layout is torch.strided  # which has no shape
+    sizes = "nested" if nested else ",".join(map(str, tensor.shape))
     return f"{str(tensor.dtype).removeprefix('torch.')}[{sizes}]"
 
 
@@ -244,15 +264,19 @@ def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 def _norm(gradients: Iterable[torch.Tensor]) -> Callable[[], Scalar | None]:
     """The Euclidean norm over all gradients; the sum over tensors is taken in float64."""
     own = (held("a gradient", gradient) for gradient in gradients)
-    norms = _fetched_norms(
-        gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in own
-    )
+    norms = _fetched_norms(map(_values, own))
 
     def finish() -> Scalar | None:
         found = norms()
         return Scalar.of(float(found.square().sum().sqrt().item())) if len(found) else None
 
     return finish
+
+
+def _values(gradient: torch.Tensor) -> torch.Tensor:
+    if gradient.is_sparse:
+        return gradient.coalesce().values()
+    return gradient if gradient.layout is torch.strided else gradient.values()
 
 
 def _fetched_norms(tensors: Iterable[torch.Tensor]) -> Callable[[], torch.Tensor]:

@@ -8,7 +8,9 @@ Rounding reaches a gradient in two ways, and the noise goes both:
   passes see weights that are each multiplied by ``1 + n ulp`` or ``1 - n ulp``.
 * The gradient itself is multiplied likewise just before the optimizer uses it.
 
-The optimizer updates the true weights: the noise is in the gradient only, as rounding is.
+The optimizer updates the true weights: the noise is in the gradient only, as rounding is. It is
+taken away again, which is exact, and leaves what else was written to the weights in between: a norm
+that is bounded in the forward pass, weights that are clamped or loaded.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Perturbation:
         self._stream = torch.Generator().manual_seed(noise.seed)
         drawn = torch.randint(0, 2, (_SIGNS,), generator=self._stream, dtype=torch.int8)
         self._signs = {torch.device("cpu"): drawn * 2 - 1}
-        self._true: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._added: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @torch.no_grad()
     def before_pass(self) -> None:
@@ -48,29 +50,42 @@ class Perturbation:
         for optimizer in self._optimizers:
             for parameter in _parameters(optimizer):
                 floating = parameter.is_floating_point() or parameter.is_complex()
-                if floating and id(parameter) not in self._true:
-                    self._true[id(parameter)] = (parameter, parameter.detach().clone())
-                    self._perturb(parameter)
+                if floating and id(parameter) not in self._added:
+                    self._added[id(parameter)] = (parameter, self._add(parameter))
 
     @torch.no_grad()
     def before_update(self, optimizer: torch.optim.Optimizer) -> None:
         """Give an optimizer the true weights and perturbed gradients."""
-        for parameter in _parameters(optimizer):
+        parameters = list(_parameters(optimizer))
+        for parameter in reversed(parameters):
             self._restore(id(parameter))
+        for parameter in parameters:
             gradient = parameter.grad
             if gradient is not None and gradient.layout is torch.strided:
                 self._perturb(gradient)
 
     def restore(self) -> None:
         """Put back the weights that no optimizer has asked for since they were perturbed."""
-        for key in list(self._true):
+        # The last one first: two parameters may share their memory.
+        for key in reversed(list(self._added)):
             self._restore(key)
 
     @torch.no_grad()
     def _restore(self, key: int) -> None:
-        if key in self._true:
-            parameter, true = self._true.pop(key)
-            parameter.data.copy_(true)
+        if key in self._added:
+            parameter, noise = self._added.pop(key)
+            if parameter.shape == noise.shape:
+                parameter.data.sub_(noise.to(parameter.device))
+
+    def _add(self, parameter: torch.Tensor) -> torch.Tensor:
+        """The noise that a parameter got, exactly: it is no more than half of any element."""
+        true = parameter.detach().clone()
+        self._perturb(parameter)
+        noise = parameter.detach() - true
+        # Infinities and NaN stay as they are, and what is about to overflow stays finite.
+        without = ~noise.isfinite()
+        parameter.data.copy_(torch.where(without, true, parameter.detach()))
+        return noise.masked_fill_(without, 0)
 
     def _perturb(self, tensor: torch.Tensor) -> None:
         factor = min(self._ulp * torch.finfo(tensor.dtype).eps, _LARGEST)

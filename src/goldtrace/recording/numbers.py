@@ -19,6 +19,16 @@ WIDEST = 8
 """Bytes of the widest number that is recorded: what lies beyond has no common format."""
 
 
+_FORMATS = frozenset(
+    {
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool),
+        *(torch.int64, torch.int32, torch.int16, torch.int8),
+        *(torch.uint64, torch.uint32, torch.uint16, torch.uint8),
+    }
+)
+"""What a trace has a spelling for: no complex numbers, no float8, nothing quantised."""
+
+
 def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
     """The exact scalar of a number, a numpy scalar or a tensor with one element.
 
@@ -26,7 +36,7 @@ def scalar_of(name: str, value: Any, *, where: str) -> Scalar:
         RecordingError: the value is no single real number.
     """
     if isinstance(value, torch.Tensor):
-        if value.numel() == 1 and not value.is_complex():
+        if value.numel() == 1 and value.dtype in _FORMATS:
             dtype = str(value.dtype).removeprefix("torch.")
             return Scalar.of(value.detach().item(), dtype)
         found = f"a tensor of shape {list(value.shape)} and dtype {value.dtype}"

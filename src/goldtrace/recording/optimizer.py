@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from goldtrace.model.scalar import Scalar
@@ -26,7 +27,7 @@ def hyperparameters(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, 
     optimizer's constructor doesn't know but its base class added: both differ between torch
     releases without any meaning.
     """
-    constructor = set(inspect.signature(type(optimizer).__init__).parameters)
+    constructor = _constructor(optimizer)
     internal = _IMPLEMENTATION | (set(optimizer.defaults) - constructor)
     if "kwargs" in constructor:
         internal = _IMPLEMENTATION
@@ -35,6 +36,19 @@ def hyperparameters(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, 
         for key in sorted(set(group) - internal):
             found.update(_flatten(f"{prefix}group{place}.{key}", group[key]))
     return found
+
+
+def _constructor(optimizer: torch.optim.Optimizer) -> set[str]:
+    """What the constructor takes; of one that names no entry (a config, ``**options``) its base's.
+
+    All entries, where no base names one either.
+    """
+    for each in type(optimizer).__mro__:
+        constructor: Any = vars(each).get("__init__")
+        parameters = set(inspect.signature(constructor).parameters) if constructor else set()
+        if "kwargs" in parameters or not parameters.isdisjoint(optimizer.defaults):
+            return parameters
+    return set(optimizer.defaults)
 
 
 def state_tensors(
@@ -46,7 +60,8 @@ def state_tensors(
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            for key, value in sorted(optimizer.state.get(parameter, {}).items()):
+            state = optimizer.state.get(parameter, {})
+            for key, value in sorted(state.items(), key=lambda entry: str(entry[0])):
                 yield from _named_state(f"{names[id(parameter)]}/{key}", value)
 
 
@@ -68,6 +83,8 @@ def _flatten(name: str, value: Any) -> Iterator[tuple[str, Scalar | str]]:
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         # A learning rate may be a tensor, for capturable optimizers; its format isn't the point.
         yield name, Scalar.of(float(value.item()))
+    elif isinstance(value, np.generic):
+        yield from _flatten(name, value.item())
     elif isinstance(value, (bool, int, float)):
         yield name, Scalar.of(value)
     elif isinstance(value, (list, tuple)):

@@ -30,7 +30,8 @@ class Origins:
         self._root = f"{root}/"
         self._forward: dict[int, tuple[str | None, str | None]] = {}
         self._backward_seen = False
-        self.optimizer_running = False
+        self._optimized: dict[int, str] | None = None
+        self._held: list[torch.Tensor] = []
         self._parameter: str | None = None
 
     def of(self, node: Any, tensors: list[torch.Tensor]) -> tuple[Phase, str | None, str | None]:
@@ -43,8 +44,8 @@ class Origins:
             self._backward_seen = True
             return Phase.BACKWARD, *self._of_node(node)
         module, line, loading = self._of_stack()
-        if self.optimizer_running:
-            named = (self._names.get(id(tensor)) for tensor in tensors)
+        if self._optimized is not None:
+            named = map(self._optimized.get, map(id, tensors))
             found = next((name for name in named if name is not None), None)
             if len(tensors) > _SEVERAL:
                 found = None
@@ -60,17 +61,28 @@ class Origins:
             self._forward.setdefault(number - 1, (module, line))
         return Phase.FORWARD, module, line
 
-    def name_optimized(self, optimizer: torch.optim.Optimizer, names: dict[int, str]) -> None:
-        """Learn the names of what an optimizer is about to work on."""
+    def optimizer_begins(self, optimizer: torch.optim.Optimizer, names: dict[int, str]) -> None:
+        """Learn the names of what an optimizer is about to work on; what follows is its work."""
         self._parameter = None
+        self._optimized = {}
+        self._held = []
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 name = names.get(id(parameter))
                 if name is None:
                     continue
-                for tensor in (parameter, parameter.grad, *optimizer.state[parameter].values()):
+                # Not by subscript, which would begin the state of a parameter that has none.
+                state = optimizer.state.get(parameter, {})
+                for tensor in (parameter, parameter.grad, *state.values()):
                     if isinstance(tensor, torch.Tensor):
-                        self._names[id(tensor)] = name
+                        self._optimized[id(tensor)] = name
+                        # Or what it computes could get the id of a gradient that is gone.
+                        self._held.append(tensor)
+
+    def optimizer_ends(self) -> None:
+        """What follows is no optimizer's work."""
+        self._optimized = None
+        self._held = []
 
     def _of_node(self, node: Any) -> tuple[str | None, str | None]:
         number = node._sequence_nr()  # noqa: SLF001 - the only link from backward to forward

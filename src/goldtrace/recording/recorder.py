@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Header
     from goldtrace.universal.closure import Step
 
+    Settings = Mapping[str, Scalar | str]
+
 # Named arguments of step() that are no metric.
 _RESERVED = frozenset({"grad_norm", "buffer_norm"})
 
@@ -92,7 +94,7 @@ class GoldenRun:
         self._data: dict[str, Mapping[str, str]] = {}
         self._watched: Watched | None = None
         self._hooks: list[Any] = []
-        self._pending: list[tuple[Gradients, Mapping[str, Scalar | str]]] = []
+        self._pending: list[tuple[Gradients, Settings, str]] = []
         self._steps: list[StepRecord] = []
         self._unfinished: deque[Callable[[], StepRecord]] = deque()
         self._next = 0
@@ -257,15 +259,14 @@ class GoldenRun:
             )
         if self._execution is Execution.COMPILED:
             require_compiled(self.name)
-        for hook in self._hooks:
-            hook.remove()
+        self._unhook()
         if self._perturbation is not None:
             self._perturbation.restore()
         self._end_records()
         last = self._steps[-1]
         if last.number > 0:
             self._steps[-1] = replace(last, tensors=self._latest)
-        if self._movement is not None and not last.sketches:
+        if self._movement is not None:
             # Whatever happened since the last power of two, or after the last step, shows here.
             self._steps[-1] = replace(self._steps[-1], sketches=self._movement.now()())
         final = self._watched.final_digests() if self._watched is not None else {}
@@ -282,6 +283,11 @@ class GoldenRun:
     def close(self) -> None:
         """Stop recording, whether or not the run came to its end; harmless when it did."""
         self._tape.discard()
+        self._unhook()
+
+    def _unhook(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
     def _require_running(self, call: str) -> None:
         if self._trace is not None:
@@ -338,31 +344,38 @@ class GoldenRun:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         with self._tape.paused():
             gradients = watched.gradients(parameters)
-        self._pending[place:] = [(gradients, watched.hyperparameters())]
+        prefix = next(name for name, each in watched.optimizers.items() if each is optimizer)
+        self._pending[place:] = [(gradients, watched.hyperparameters(), prefix)]
         self._tape.optimizer_begins(optimizer, watched.names)
 
-    def _take_gradients(self, watched: Watched) -> tuple[Gradients, Mapping[str, Scalar | str]]:
+    def _take_gradients(self, watched: Watched) -> tuple[Gradients, Settings]:
         """The gradients of this step's optimizer calls; without any call, those that are there."""
         pending, self._pending = self._pending, []
         if not pending:
             return watched.gradients(), watched.hyperparameters()
         if len(pending) == 1:
-            return pending[0]
+            gradients, hyperparameters, _ = pending[0]
+            return gradients, hyperparameters
 
         def tensors() -> dict[str, str]:
             return {
                 f"call{place}.{name}": digest
-                for place, (gradients, _) in enumerate(pending)
+                for place, (gradients, *_) in enumerate(pending)
                 for name, digest in gradients.tensors().items()
             }
 
         def norm() -> Scalar | None:
             found = [
-                norm.value for gradients, _ in pending if (norm := gradients.norm()) is not None
+                norm.value for gradients, *_ in pending if (norm := gradients.norm()) is not None
             ]
             return Scalar.of(math.hypot(*found)) if found else None
 
-        return Gradients(tensors, norm), pending[-1][1]
+        # A scheduler may have moved one optimizer's before another was called.
+        settings = dict(pending[-1][1])
+        for _, found, prefix in pending:
+            own = f"{prefix}group"
+            settings.update({name: each for name, each in found.items() if name.startswith(own)})
+        return Gradients(tensors, norm), settings
 
     def _begin_record(
         self,

@@ -57,7 +57,7 @@ def sketch_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, Sketch]:
 def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str, Sketch]]:
     """Begin to sketch tensors as they are now, on the device that holds them."""
     own = {name: held(name, tensor).detach() for name, tensor in tensors.items()}
-    chosen = {name: tensor for name, tensor in own.items() if _has_numbers(tensor)}
+    chosen = {name: tensor for name, tensor in own.items() if has_numbers(tensor)}
     buckets = buckets_for(len(chosen))
     alike: dict[tuple[torch.device, torch.dtype], dict[str, torch.Tensor]] = {}
     for name, tensor in chosen.items():
@@ -66,7 +66,9 @@ def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str
     fetched = []
     for (device, _), flats in alike.items():
         lanes = _packed_lanes(flats) if device.type == "cuda" else _each_lanes(flats)
-        fetched.append((flats, to_host(lanes.view(len(flats), -1, buckets).sum(1))))
+        # The names alone: what is called later must keep no tensor alive.
+        fetched.append((list(flats), to_host(lanes.view(len(flats), -1, buckets).sum(1))))
+    order = list(chosen)
 
     def finish() -> dict[str, Sketch]:
         found = {
@@ -74,12 +76,13 @@ def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str
             for names, rows in fetched
             for name, row in zip(names, rows().tolist(), strict=True)
         }
-        return {name: found[name] for name in chosen}
+        return {name: found[name] for name in order}
 
     return finish
 
 
-def _has_numbers(tensor: torch.Tensor) -> bool:
+def has_numbers(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is one block of elements that torch can turn into float64."""
     plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
     return plain and _widens(tensor.dtype)
 

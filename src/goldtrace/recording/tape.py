@@ -82,13 +82,12 @@ class Tape:
     def optimizer_begins(self, optimizer: torch.optim.Optimizer, names: dict[int, str]) -> None:
         """The operators that follow are the optimizer's, until ``optimizer_ends``."""
         if self._recorder is not None:
-            self._recorder.origins.optimizer_running = True
-            self._recorder.origins.name_optimized(optimizer, names)
+            self._recorder.origins.optimizer_begins(optimizer, names)
 
     def optimizer_ends(self) -> None:
         """The optimizer has done its step."""
         if self._recorder is not None:
-            self._recorder.origins.optimizer_running = False
+            self._recorder.origins.optimizer_ends()
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's, all of these
