@@ -316,6 +316,21 @@ def test_wrong_usage_is_exit_status_2_and_says_what_is_expected(
         assert word in err
 
 
+@pytest.mark.parametrize(
+    "command", [["check"], ["record", "--reason", "why"], ["explain", "tiny"], ["ledger"]]
+)
+def test_below_the_top_of_a_project_a_command_says_where_the_goldens_are(
+    project, goldtrace, monkeypatch, command
+):
+    project.declare("tiny", "training:train")
+    below = project.root / "some where" / "below"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    status, _, err = goldtrace(*command)
+    assert status == 2
+    assert "next:     --golden-dir ../../golden\n" in err
+
+
 def test_a_run_or_a_device_that_is_named_twice_is_trained_once(project):
     project.declare("tiny", "training:train", 'devices = ["cpu", "cuda"]\n')
     runs = select(project.root / "golden", ["tiny", "tiny"], devices("cpu,cuda,cpu"))

@@ -85,13 +85,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print(f"\n{culprit.op} by itself: python {script}")
         if (tried := try_reproducer(found, culprit, arguments.reproducer)) is not None:
             print(by_itself(tried))
-    if (command := next_command(found)) is not None:
+    if (command := next_command(found, arguments.golden_dir)) is not None:
         print(f"\nnext  {command}")
     return ExitCode.DRIFT
 
 
-def next_command(found: Explanation) -> str | None:
+def next_command(found: Explanation, golden_dir: Path = Path("golden")) -> str | None:
     """What may narrow it down further: the release of the most suspicious package that changed."""
+    from goldtrace.workflow.commands import golden_option
+
     suspects = found.diagnosis.suspects if found.diagnosis is not None else ()
     for change in suspects:
         if " " not in change.what and change.what != "code" and change.golden and change.now:
@@ -99,7 +101,7 @@ def next_command(found: Explanation) -> str | None:
             package = f"--package {change.what} --from {first} --to {last}"
             spec = found.spec
             run = spec.entry if spec.kind is spec.kind.TEST else spec.name
-            return f"goldtrace bisect {shlex.quote(run)} {package}"
+            return f"goldtrace bisect {shlex.quote(run)} {package}{golden_option(golden_dir)}"
     return None
 
 

@@ -26,7 +26,7 @@ from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.store.declared import RUN_FILE, discover, load_run
 from goldtrace.store.failures import FailureStore
 from goldtrace.store.nearest import nearest_golden
-from goldtrace.workflow.commands import record_command
+from goldtrace.workflow.commands import explain_command, goldens_above, record_command
 from goldtrace.workflow.judging import compare_with
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | 
 Progress = Callable[[str], None]
 """Called with one short sentence whenever something begins."""
 
+_TESTS = "goldens of tests are checked and recorded by pytest"
 _ABSENT = (DataUnavailableError, DeviceUnavailableError)
 
 
@@ -82,8 +83,8 @@ def select(
         raise UsageError(
             f"no run {unknown[0]!r}" if unknown else "no declared runs",
             where=str(golden_dir),
-            expected=", ".join(specs) or f"golden/<run>/{RUN_FILE}",
-            hint="goldens of tests are checked and recorded by pytest",
+            expected=", ".join(specs) or f"{golden_dir}/<run>/{RUN_FILE}",
+            hint=_TESTS if specs else goldens_above(golden_dir) or f"goldtrace init; {_TESTS}",
         )
     chosen = [specs[name] for name in names] if names else list(specs.values())
     elsewhere = [spec for spec in chosen if not set(devices) & set(spec.devices)]
@@ -124,7 +125,10 @@ def run_named(golden_dir: Path, name: str, store: GoldenStore, device: str) -> R
     if origin is None:
         known = sorted({*declared, *store.runs()})
         raise UsageError(
-            f"no run {name!r}", where=str(golden_dir), expected=", ".join(known) or "a run"
+            f"no run {name!r}",
+            where=str(golden_dir),
+            expected=", ".join(known) or "a run",
+            hint=None if known else goldens_above(golden_dir),
         )
     return RunSpec(name=name, entry=origin, kind=RunKind.TEST)
 
@@ -138,12 +142,14 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     result = RunResult(
         name=spec.name, device=header.device, platform=header.platform, exact=spec.exact
     )
-    reference: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     try:
         golden = store.load(spec.name, header.platform)
         if golden is None and nearest:
             found = nearest_golden(store, header)
-            golden, reference = (found[0], (found[1],)) if found else (None, ())
+            if found is not None:
+                golden, remarks = found[0], (found[1],)
+                result = replace(result, reference=golden.trace.header.platform)
     except GoldenError as error:
         points = checklist(trace, None, root=store.root.absolute().parent)
         return replace(
@@ -162,16 +168,17 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
             result,
             verdict=verdict,
             comparison=Comparison(verdict=verdict, notes=(note,)),
-            hint=record_command(spec, header.device),
+            hint=record_command(spec, header.device, store.root),
         )
     comparison, diagnosis = compare_with(golden, trace, spec)
     return replace(
         result,
         verdict=comparison.verdict,
-        comparison=replace(comparison, notes=(*reference, *comparison.notes)),
+        comparison=replace(comparison, notes=(*remarks, *comparison.notes)),
         diagnosis=diagnosis,
         course=course_of(golden.trace, trace, comparison, golden.calibration),
-        hint=record_command(spec, header.device),
+        hint=record_command(spec, header.device, store.root),
+        why=explain_command(spec.name, header.device, store.root) if diagnosis else None,
     )
 
 
@@ -193,7 +200,7 @@ def remember(spec: RunSpec, result: RunResult, trace: Trace, store: GoldenStore)
     if result.passed:
         failures.forget(trace.header.run, trace.header.device)
     elif result.diagnosis is not None:
-        failures.keep(trace, spec)
+        failures.keep(trace, spec, golden=result.reference)
 
 
 def trace_folder(report: Path, name: str, device: str) -> Path:

@@ -15,6 +15,7 @@ from goldtrace.model.verdict import Proposal, Verdict
 from goldtrace.store.golden import PlanAction
 from goldtrace.workflow.calibrating import calibrate
 from goldtrace.workflow.certifying import certify_and_store
+from goldtrace.workflow.commands import golden_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -114,7 +115,9 @@ def clear_candidates(report: Path, runs: Iterable[Mapping[str, Any]]) -> None:
     discard_unnamed(report, {each["folder"] for each in proposed if each["folder"] is not None})
 
 
-def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) -> str:
+def describe_proposal(
+    name: str, device: str, proposal: Proposal, report: Path, *, golden_dir: Path
+) -> str:
     """One or two lines: where the candidate is and how it is accepted, or why there is none."""
     with contextlib.suppress(ValueError):
         report = report.relative_to(Path.cwd())
@@ -122,5 +125,6 @@ def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) 
         return f"{name} [{device}]: no candidate golden: {proposal.why_not}"
     return (
         f"{name} [{device}]: candidate golden in {report / proposal.folder}\n"
-        f"  if meant: goldtrace accept {shlex.quote(str(report))} {shlex.quote(name)} --reason '…'"
+        f"  if meant: goldtrace accept {shlex.quote(str(report))} {shlex.quote(name)}"
+        f"{golden_option(golden_dir)} --reason '…'"
     )
