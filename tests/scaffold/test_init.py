@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -204,6 +205,16 @@ def test_commands_that_come_next_are_quoted_for_a_shell(repository, goldtrace):
     _, shown, _ = goldtrace("init", "vision:train", "--name", "a[1]", "--golden-dir", "g[2]")
     assert "goldtrace record 'a[1]' --golden-dir 'g[2]' --reason" in shown
     assert "pytest 'g[2]'" in shown
+
+
+def test_where_there_is_no_git_repository_one_comes_before_the_commands_that_need_it(
+    repository, goldtrace
+):
+    _, shown, _ = goldtrace("init", "--dry-run")
+    assert "git init" not in shown
+    shutil.rmtree(repository / ".git")
+    _, shown, _ = goldtrace("init", "--dry-run")
+    assert shown.index("  git init\n") < shown.index("  git config")
 
 
 def test_a_command_that_comes_next_has_a_line_of_its_own(repository, goldtrace):

@@ -52,6 +52,7 @@ def plan(request: Request) -> Plan:
         next_commands=(
             *_record(run, request.golden),
             (f"pytest {shlex.quote(request.golden)}", "compare, today and after every change"),
+            *_repository(request.root),
             (git.DIFF_DRIVER, "once per clone: git diff shows a golden's numbers"),
             ("pre-commit install", "once per clone: no golden without its ledger entry"),
         ),
@@ -85,6 +86,11 @@ def _run(request: Request) -> tuple[list[Change], list[str], str | None]:
         # Its files are the user's by now.
         return [], [], EXAMPLE_RUN
     return [*declare_example(request.golden, request.root)], [], EXAMPLE_RUN
+
+
+def _repository(root: Path) -> list[tuple[str, str]]:
+    """What the commands for a clone need first."""
+    return [] if git.is_clone(root) else [("git init", "goldens are committed with the code")]
 
 
 def _record(run: str | None, golden: str) -> list[tuple[str, str]]:
