@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 from goldtrace.cli.options import devices
 from goldtrace.workflow.selecting import select
+
+TRANSFORMER = Path(__file__).parents[2] / "golden" / "transformer" / "cpu-portable"
 
 
 def test_record_check_change_and_record_again(project, goldtrace):
@@ -290,6 +293,20 @@ def test_diff_compares_two_directories(project, goldtrace):
     assert json.loads((project.root / "diff.json").read_text())["runs"][0]["verdict"] == "drift"
 
 
+def test_diff_names_the_trace_that_is_damaged_or_not_there(project, goldtrace):
+    for name in ("first", "second"):
+        shutil.copytree(TRANSFORMER, project.root / name / "cpu-portable")
+    status, _, err = goldtrace("diff", "first/cpu-portable", "second")
+    assert status == 2
+    assert "second: no trace here" in err
+    assert "next:     name one of those in it: second/cpu-portable" in err
+    steps = project.root / "second" / "cpu-portable" / "steps.jsonl"
+    steps.write_bytes(steps.read_bytes()[:-5])
+    status, _, err = goldtrace("diff", "first/cpu-portable", "second/cpu-portable")
+    assert status == 3
+    assert "second/cpu-portable/steps.jsonl" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -316,6 +333,21 @@ def test_wrong_usage_is_exit_status_2_and_says_what_is_expected(
         assert word in err
 
 
+@pytest.mark.parametrize(
+    "command", [["check"], ["record", "--reason", "why"], ["explain", "tiny"], ["ledger"]]
+)
+def test_below_the_top_of_a_project_a_command_says_where_the_goldens_are(
+    project, goldtrace, monkeypatch, command
+):
+    project.declare("tiny", "training:train")
+    below = project.root / "some where" / "below"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    status, _, err = goldtrace(*command)
+    assert status == 2
+    assert "next:     --golden-dir ../../golden\n" in err
+
+
 def test_a_run_or_a_device_that_is_named_twice_is_trained_once(project):
     project.declare("tiny", "training:train", 'devices = ["cpu", "cuda"]\n')
     runs = select(project.root / "golden", ["tiny", "tiny"], devices("cpu,cuda,cpu"))
@@ -337,11 +369,13 @@ def test_a_wrong_key_in_run_toml_names_file_line_and_key(project, goldtrace):
     assert "unknown key sead" in err
 
 
-def test_doctor_shows_the_pins_in_force(project, goldtrace):
+def test_doctor_shows_the_pins_in_force(project, goldtrace, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     status, out, _ = goldtrace("doctor", "--json", "doctor.json")
     document = json.loads((project.root / "doctor.json").read_text())
     assert status == 0
     assert "MKL_CBWR" in out
+    assert "…" not in out.partition("canaries")[0]
     assert document["pins"]["MKL_CBWR"] == "COMPATIBLE"
     assert document["platform"] == "cpu-portable"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -195,6 +196,33 @@ def test_a_name_needs_a_function(repository, goldtrace):
     status, _, error = goldtrace("init", "--name", "first")
     assert status == 2
     assert "goldtrace init package.module:function --name first" in error
+
+
+def test_commands_that_come_next_are_quoted_for_a_shell(repository, goldtrace):
+    _, _, error = goldtrace("init", "--name", "my first")
+    assert "--name 'my first'\n" in error
+    (repository / "vision.py").write_text("def train(run):\n    run.step(loss=1.0)\n")
+    _, shown, _ = goldtrace("init", "vision:train", "--name", "a[1]", "--golden-dir", "g[2]")
+    assert "goldtrace record 'a[1]' --golden-dir 'g[2]' --reason" in shown
+    assert "pytest 'g[2]'" in shown
+
+
+def test_where_there_is_no_git_repository_one_comes_before_the_commands_that_need_it(
+    repository, goldtrace
+):
+    _, shown, _ = goldtrace("init", "--dry-run")
+    assert "git init" not in shown
+    shutil.rmtree(repository / ".git")
+    _, shown, _ = goldtrace("init", "--dry-run")
+    assert shown.index("  git init\n") < shown.index("  git config")
+
+
+def test_a_command_that_comes_next_has_a_line_of_its_own(repository, goldtrace):
+    _, shown, _ = goldtrace("init")
+    lines = shown.partition("\nnext\n")[2].splitlines()
+    assert '  goldtrace record example --reason "first golden"' in lines
+    assert "  pytest golden" in lines
+    assert max(map(len, lines)) < 80
 
 
 @pytest.mark.parametrize("place", ["..", "/golden", "a/../b", ".", "x;y"])

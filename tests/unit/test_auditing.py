@@ -242,6 +242,16 @@ def test_a_base_that_git_does_not_have_is_an_error(repository: Repository) -> No
         repository.findings("main")
 
 
+def test_a_folder_that_never_was_is_no_pass(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository.root)
+    with pytest.raises(UsageError, match="no such folder of goldens"):
+        audit(GoldenStore(repository.root / "goldens"), root=repository.root)
+    shutil.rmtree(repository.root / "golden")
+    assert repository.findings() != []
+
+
 def test_without_a_commit_only_the_seals_are_looked_at(tmp_path: Path) -> None:
     store = GoldenStore(tmp_path / "golden")
     samples.record(store, candidates.recorded())

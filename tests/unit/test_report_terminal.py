@@ -14,6 +14,7 @@ from goldtrace.errors import GoldenError, RunError
 from goldtrace.model.verdict import Change, Comparison, Divergence, Rung, RunResult, Verdict
 from goldtrace.report.phrases import describe_divergence, headline, next_command
 from goldtrace.report.terminal import render_comparison, render_failure, render_table
+from goldtrace.report.terminal.explanation import culprit_rows
 from goldtrace.report.text import clip, distance, plain, width_of
 
 TORCH = Change(what="torch", golden="2.14.1", now="2.15.0")
@@ -358,3 +359,11 @@ def test_quiet_is_a_line_for_each_failure_and_verbose_every_difference(capsys) -
     assert "\nstep 11" not in usual
     show(results, quiet=False, verbose=True)
     assert "\nstep 11" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_the_class_of_a_culprit_is_never_cut(width):
+    diagnosis = drift(op="aten::native_layer_norm_backward.default").diagnosis
+    [row] = culprit_rows(diagnosis, width=width, limit=20)
+    assert " argument " in row
+    assert width_of(row) <= width

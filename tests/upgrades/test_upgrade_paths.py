@@ -42,6 +42,9 @@ def test_candidates_are_neither_yanked_nor_pre_releases(index, means, tmp_path):
     assert releases(uv, "engine", first="1.0", last="1.2") == ("1.0", "1.2")
     with pytest.raises(UsageError, match="nothing between"):
         releases(uv, "engine", first="1.10")
+    with pytest.raises(UsageError) as refusal:
+        releases(uv, "engine", first="1.2", last="1.0")
+    assert refusal.value.hint == "--from 1.0 --to 1.2"
 
 
 def test_releases_with_a_local_label_are_listed_and_stand_between_others(index, means, tmp_path):

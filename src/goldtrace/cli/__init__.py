@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,6 +19,7 @@ from goldtrace.cli import (
     ledger,
     record,
     report,
+    standard,
     try_,
 )
 from goldtrace.errors import ExitCode, GoldtraceError, RunError
@@ -48,11 +47,11 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status, an ``ExitCode``."""
-    _ready_output()
+    standard.ready()
     arguments = command_line().parse_args(argv)
     try:
         status = int(arguments.run(arguments))
-        sys.stdout.flush()  # Here, where a reader that is gone is known what to do about.
+        sys.stdout.flush()  # Here, where a full disk is an error like any other.
     except GoldtraceError as error:
         if isinstance(error, RunError) and error.traceback:
             sys.stderr.write(f"{error.traceback}\n")
@@ -64,22 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 130
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; Python would complain again while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Nobody reads how it goes on (2>&1 | head), and there is no answer yet.
         return int(ExitCode.INCONCLUSIVE)
     except OSError as error:
         sys.stderr.write(f"goldtrace: {error}\n")
         return int(ExitCode.INCONCLUSIVE)
     return status
-
-
-def _ready_output() -> None:
-    """Have every character find its way out, or its escape, and nothing fail for want of a way."""
-    # Closed by whoever called; the number must not become that of a file that is opened later.
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")

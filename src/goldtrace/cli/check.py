@@ -197,7 +197,14 @@ def _with_candidates(
     clear_candidates(report, to_document(done)["runs"])
     for each in done:
         if each.proposal is not None:
-            print(describe_proposal(each.name, each.device, each.proposal, report))
+            text = describe_proposal(
+                each.name,
+                each.device,
+                each.proposal,
+                report,
+                golden_dir=arguments.golden_dir,
+            )
+            print(text)
     return done
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldtrace.cli import options
 from goldtrace.cli.progress import announce
-from goldtrace.errors import ExitCode, UsageError
+from goldtrace.errors import ExitCode, GoldenError, UsageError
 from goldtrace.model.spec import DEVICES
 
 if TYPE_CHECKING:
@@ -135,5 +135,19 @@ def read_trace(directory: Path) -> Trace:
             where=str(directory),
             expected="a directory with header.json and steps.jsonl",
             found=f"{error.strerror}: {error.filename}",
+            hint=_below(directory),
         ) from error
-    return decode_trace(files)
+    try:
+        return decode_trace(files)
+    except GoldenError as error:
+        # Which of the two traces it is.
+        error.where = str(directory / (error.where or ""))
+        raise
+
+
+def _below(directory: Path) -> str | None:
+    """The traces that a directory holds, as that of a run or of a report does."""
+    from goldtrace.model.codec import HEADER
+
+    found = sorted(header.parent for header in directory.glob(f"*/{HEADER}"))
+    return f"name one of those in it: {', '.join(map(str, found))}" if found else None

@@ -172,7 +172,7 @@ def _pins(pins: Any, in_force: Any) -> Any:
 
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("pin", "in force", "why", "read by"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for pin in pins:
         value = in_force.get(pin.name, "-")
         table.add_row(Text(pin.name), Text(value), Text(pin.reason), Text(", ".join(pin.read_by)))

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         )
     else:
         found = explain_failure(spec, arguments.device, store=store, root=root, progress=announce)
-    options.write_json(arguments.json, to_document([_result(found)]))
+    options.write_json(arguments.json, to_document([_result(found, arguments.golden_dir)]))
     if found.diagnosis is None:
         print(f"{spec.name}: nothing differs")
         return ExitCode.PASS
@@ -82,13 +82,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print(f"\n{culprit.op} by itself: python {script}")
         if (tried := try_reproducer(found, culprit, arguments.reproducer)) is not None:
             print(by_itself(tried))
-    if (command := next_command(found)) is not None:
+    if (command := next_command(found, arguments.golden_dir)) is not None:
         print(f"\nnext  {command}")
     return ExitCode.DRIFT
 
 
-def next_command(found: Explanation) -> str | None:
+def next_command(found: Explanation, golden_dir: Path = Path("golden")) -> str | None:
     """What may narrow it down further: the release of the most suspicious package that changed."""
+    from goldtrace.workflow.commands import golden_option
+
     suspects = found.diagnosis.suspects if found.diagnosis is not None else ()
     for change in suspects:
         if " " not in change.what and change.what != "code" and change.golden and change.now:
@@ -96,15 +98,16 @@ def next_command(found: Explanation) -> str | None:
             package = f"--package {change.what} --from {first} --to {last}"
             spec = found.spec
             run = spec.entry if spec.kind is spec.kind.TEST else spec.name
-            return f"goldtrace bisect {shlex.quote(run)} {package}"
+            return f"goldtrace bisect {shlex.quote(run)} {package}{golden_option(golden_dir)}"
     return None
 
 
-def _result(found: Explanation) -> Any:
+def _result(found: Explanation, golden_dir: Path) -> Any:
     from goldtrace.model.verdict import RunResult
     from goldtrace.workflow.commands import record_command
 
     header = found.now.header
+    stored = found.other is None
     return RunResult(
         name=header.run,
         device=header.device,
@@ -113,5 +116,5 @@ def _result(found: Explanation) -> Any:
         exact=found.spec.exact,
         comparison=found.comparison,
         diagnosis=found.diagnosis,
-        hint=record_command(found.spec, header.device) if found.other is None else None,
+        hint=record_command(found.spec, header.device, golden_dir) if stored else None,
     )

@@ -78,8 +78,9 @@ def _shown(plan: Plan) -> str:
     for note in (*notes, *plan.notes):
         lines += ["", *(f"  {line}" for line in f"note: {note}".rstrip().splitlines())]
     lines += ["", "next"]
-    width = max(len(command) for command, _ in plan.next_commands)
-    lines += [f"  {command:<{width}}  # {why}" for command, why in plan.next_commands]
+    for command, why in plan.next_commands:
+        # Each on a line of its own, to be pasted: zsh takes no comment after a command.
+        lines += [f"  {command}", f"      {why}"]
     return "\n".join(lines)
 
 

@@ -98,7 +98,14 @@ def _verify(store: GoldenStore, arguments: argparse.Namespace) -> ExitCode:
 
 def _show(store: GoldenStore, arguments: argparse.Namespace) -> ExitCode:
     from goldtrace.report.text import plain
+    from goldtrace.workflow.commands import goldens_above
 
+    if not store.root.is_dir():
+        raise UsageError(
+            "there is no such folder of goldens",
+            where=str(store.root),
+            hint=goldens_above(store.root),
+        )
     known = store.runs()
     unknown = [name for name in arguments.runs if name not in known]
     if unknown:

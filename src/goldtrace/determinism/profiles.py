@@ -345,9 +345,7 @@ def profile_for(
     """
     cpu = processor() if cpu is None else cpu
     if name not in PROFILES:
-        raise SpecError(
-            "unknown profile", expected=" or ".join(PROFILES), found=name, hint="set profile"
-        )
+        raise SpecError("unknown profile", expected=" or ".join(PROFILES), found=name)
     if name == "cpu-native" and device != "cuda":
         pins = (*_PYTHON, *_TORCH, _FILLED, *_threads(thread_count()))
         return Profile(name=name, device=device, pins=pins)

@@ -133,7 +133,8 @@ class RunResult:
     ``verdict`` is ``None`` when the run was skipped (``skipped`` says why) or could not be
     judged (``error`` says why). ``origin`` is the run's entry point or the test's node id.
     ``proposal`` is ``None`` where no candidate was asked for; ``checklist`` is empty where there
-    was no trace.
+    was no trace. ``reference`` is the platform of the golden where another one's was taken, and
+    ``why`` the command that explains a failure.
     """
 
     name: str
@@ -145,6 +146,8 @@ class RunResult:
     error: Exception | None = None
     skipped: str | None = None
     hint: str | None = None
+    why: str | None = None
+    reference: str | None = None
     seconds: float | None = None
     diagnosis: Diagnosis | None = None
     course: Course | None = None

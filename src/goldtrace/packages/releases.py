@@ -44,6 +44,7 @@ def releases(uv: Uv, package: str, *, first: str, last: str | None = None) -> tu
         raise UsageError(
             f"there is nothing between {package} {first} and {newest}",
             expected="two releases in ascending order: --from 2.4.0 --to 2.5.1",
+            hint=f"--from {newest} --to {first}" if high < low else None,
         )
     return tuple(reversed(found))
 

@@ -79,6 +79,11 @@ def ask(root: Path, *arguments: str) -> str | None:
     return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
+def is_clone(root: Path) -> bool:
+    """Whether this is within a git repository."""
+    return ask(root, "rev-parse", "--is-inside-work-tree") == "true"
+
+
 def is_top(root: Path) -> bool:
     """Whether services that read workflow files look here: at the top of a repository, or none."""
     prefix = ask(root, "rev-parse", "--show-prefix")

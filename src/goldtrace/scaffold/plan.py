@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,8 @@ def plan(request: Request) -> Plan:
         notes=(*notes, *more),
         next_commands=(
             *_record(run, request.golden),
-            (f"pytest {request.golden}", "compare, today and after every change"),
+            (f"pytest {shlex.quote(request.golden)}", "compare, today and after every change"),
+            *_repository(request.root),
             (git.DIFF_DRIVER, "once per clone: git diff shows a golden's numbers"),
             ("pre-commit install", "once per clone: no golden without its ledger entry"),
         ),
@@ -67,7 +69,7 @@ def _run(request: Request) -> tuple[list[Change], list[str], str | None]:
                 "a run can't have this name",
                 expected="letters, digits and _.,=+@[]-, with no leading dot or sign",
                 found=ascii(name),
-                hint=f"goldtrace init {request.entry} --name NAME",
+                hint=f"goldtrace init {shlex.quote(request.entry)} --name NAME",
             )
         change, notes = declare_function(request.golden, name, entry, request.root)
         return [change], notes, name
@@ -75,7 +77,7 @@ def _run(request: Request) -> tuple[list[Change], list[str], str | None]:
         raise UsageError(
             "--name names the run of a training function",
             found=f"--name {request.name} alone",
-            hint=f"goldtrace init package.module:function --name {request.name}",
+            hint=f"goldtrace init package.module:function --name {shlex.quote(request.name)}",
         )
     declared = [path.parent.name for path in discover(request.root / request.golden)]
     if declared and declared != [EXAMPLE_RUN]:
@@ -86,11 +88,16 @@ def _run(request: Request) -> tuple[list[Change], list[str], str | None]:
     return [*declare_example(request.golden, request.root)], [], EXAMPLE_RUN
 
 
+def _repository(root: Path) -> list[tuple[str, str]]:
+    """What the commands for a clone need first."""
+    return [] if git.is_clone(root) else [("git init", "goldens are committed with the code")]
+
+
 def _record(run: str | None, golden: str) -> list[tuple[str, str]]:
     if run is None:
         return []
-    where = "" if golden == "golden" else f" --golden-dir {golden}"
-    command = f'goldtrace record {run}{where} --reason "first golden"'
+    where = "" if golden == "golden" else f" --golden-dir {shlex.quote(golden)}"
+    command = f'goldtrace record {shlex.quote(run)}{where} --reason "first golden"'
     return [(command, "train in two fresh processes and store the golden")]
 
 

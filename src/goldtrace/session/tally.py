@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ from goldtrace.model.verdict import Proposal, Verdict
 from goldtrace.report.document import SCHEMA
 from goldtrace.session.outcome import outcome_of
 from goldtrace.session.settings import settings_of
+from goldtrace.workflow.commands import golden_option
 from goldtrace.workflow.proposing import clear_candidates
 from goldtrace.workflow.sentences import describe_proposal
 
@@ -86,7 +86,11 @@ class Tally:
         ]
         candidates = [
             describe_proposal(
-                o.run["name"], o.run["device"], Proposal(**o.run["candidate"]), settings.report
+                o.run["name"],
+                o.run["device"],
+                Proposal(**o.run["candidate"]),
+                settings.report,
+                golden_dir=settings.golden_dir,
             )
             for o in outcomes
             if settings.report is not None and o.run["candidate"] is not None
@@ -114,11 +118,7 @@ class Tally:
             # Not by hand: the ledger would miss it.
             run = shlex.quote(unused[0].partition(" (")[0]) if one else "RUN"
             folder = self._settings.golden_dir
-            place = (
-                ""
-                if folder == Path("golden").absolute()
-                else f" --golden-dir {shlex.quote(str(folder))}"
-            )
+            place = golden_option(folder)
             terminal.line(
                 f"nothing uses {'this golden' if one else 'these goldens'} in {folder} "
                 f"any more: goldtrace ledger --remove {run}{place} --reason '…'"

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from goldtrace.errors import GoldenError
+from goldtrace.errors import GoldenError, StoreError
 from goldtrace.model.codec import decode_trace, encode_trace, read_files
 from goldtrace.model.spec import RunSpec
 from goldtrace.store.names import check_name
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
 
 _SPEC = "spec.json"
+_GOLDEN = "golden.txt"
 FOLDER = ".goldtrace"
 """The directory in a project's root for what is nobody's source; it ignores itself in git."""
 
@@ -36,10 +37,11 @@ class FailureStore:
         """The failures of the project whose golden directory this is."""
         return cls(golden_dir.absolute().parent)
 
-    def keep(self, trace: Trace, spec: RunSpec) -> None:
-        """Keep the trace of a check that failed, and the spec that it was judged by.
+    def keep(self, trace: Trace, spec: RunSpec, *, golden: str | None = None) -> None:
+        """Keep the trace of a check that failed, and what it was judged by.
 
-        They take the place of an earlier one.
+        ``golden`` is the platform of the golden, if not the trace's own. They take the place of
+        an earlier failure.
 
         A disk that is full or not writable costs the explanation, not the check.
         """
@@ -51,6 +53,8 @@ class FailureStore:
             for name, content in encode_trace(trace).items():
                 (staged / name).write_bytes(content)
             (staged / _SPEC).write_text(json.dumps(spec.to_json()), encoding="utf-8")
+            if golden is not None:
+                (staged / _GOLDEN).write_text(golden, encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(staged, folder)  # noqa: PTH105 - pathlib's says no more
         shutil.rmtree(staged, ignore_errors=True)
@@ -91,6 +95,25 @@ class FailureStore:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise GoldenError(
                 "the spec of the last failure cannot be read",
+                where=str(file),
+                found=str(error),
+                hint="check this run again",
+            ) from error
+
+    def golden(self, run: str, device: str) -> str | None:
+        """The platform whose golden the latest failure was held against, if not its own.
+
+        Raises:
+            GoldenError: its file is damaged.
+        """
+        file = self._folder(run, device) / _GOLDEN
+        try:
+            return check_name(file.read_text(encoding="utf-8"), what="platform")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, StoreError) as error:
+            raise GoldenError(
+                "the platform of the golden cannot be read",
                 where=str(file),
                 found=str(error),
                 hint="check this run again",

@@ -21,6 +21,7 @@ from goldtrace.store.golden import FILES
 from goldtrace.store.ledger import LEDGER, decode_ledger
 from goldtrace.store.names import is_name
 from goldtrace.store.removals import REMOVED, Removal, append_removal, decode_removals
+from goldtrace.workflow.commands import goldens_above
 from goldtrace.workflow.signing import sign
 
 if TYPE_CHECKING:
@@ -60,10 +61,18 @@ def audit(store: GoldenStore, *, root: Path, base: str | None = None) -> Audit:
     Without ``base``, against the current commit: what a commit is about to change.
 
     Raises:
-        UsageError: git cannot read the base.
+        UsageError: git cannot read the base, or there is no folder of goldens now nor then.
     """
     commit = base_commit(root, base)
     before = files_at(root, commit, store.root.name) if commit is not None else {}
+    if not before and not store.root.is_dir():
+        # A misspelt folder must not look like one in which every change has its entry.
+        raise UsageError(
+            "there is no such folder of goldens",
+            where=str(store.root),
+            expected="a folder that is here, or in the commit that is compared with",
+            hint=goldens_above(store.root),
+        )
     old = _goldens(before)
     now = {
         (run, platform): store.read(run, platform) or {}

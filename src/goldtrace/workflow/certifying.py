@@ -136,13 +136,13 @@ def calibrate_only(
             "only a golden that this machine repeats bit for bit can be calibrated here",
             where=f"{spec.name} on {trace.header.platform}",
             found=describe_divergence(first) if first is not None else "no golden",
-            hint=record_command(spec, device),
+            hint=record_command(spec, device, store.root),
         )
     if not any(step.sketches for step in golden.trace.steps):
         raise GoldenError(
             "the golden holds no sketches of its weights, so it can't be calibrated as it is",
             where=f"{spec.name} on {trace.header.platform}",
-            hint=record_command(spec, device),
+            hint=record_command(spec, device, store.root),
         )
     calibration = calibrate(golden.trace, spec, device, root=root, seconds=seconds, counted=counted)
     entry = sign(reason, root=root, moved="calibrated")

@@ -23,7 +23,7 @@ from goldtrace.model.spec import RunSpec
 from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.store.failures import FailureStore
 from goldtrace.store.nearest import nearest_golden
-from goldtrace.workflow.commands import record_command
+from goldtrace.workflow.commands import explain_command, record_command
 from goldtrace.workflow.judging import compare_with
 
 if TYPE_CHECKING:
@@ -49,12 +49,14 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
     result = RunResult(
         name=spec.name, device=header.device, platform=header.platform, exact=spec.exact
     )
-    reference: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     try:
         golden = store.load(spec.name, header.platform)
         if golden is None and nearest:
             found = nearest_golden(store, header)
-            golden, reference = (found[0], (found[1],)) if found else (None, ())
+            if found is not None:
+                golden, remarks = found[0], (found[1],)
+                result = replace(result, reference=golden.trace.header.platform)
     except GoldenError as error:
         points = checklist(trace, None, root=store.root.absolute().parent)
         return replace(
@@ -73,16 +75,17 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
             result,
             verdict=verdict,
             comparison=Comparison(verdict=verdict, notes=(note,)),
-            hint=record_command(spec, header.device),
+            hint=record_command(spec, header.device, store.root),
         )
     comparison, diagnosis = compare_with(golden, trace, spec)
     return replace(
         result,
         verdict=comparison.verdict,
-        comparison=replace(comparison, notes=(*reference, *comparison.notes)),
+        comparison=replace(comparison, notes=(*remarks, *comparison.notes)),
         diagnosis=diagnosis,
         course=course_of(golden.trace, trace, comparison, golden.calibration),
-        hint=record_command(spec, header.device),
+        hint=record_command(spec, header.device, store.root),
+        why=explain_command(spec.name, header.device, store.root) if diagnosis else None,
     )
 
 
@@ -104,7 +107,7 @@ def remember(spec: RunSpec, result: RunResult, trace: Trace, store: GoldenStore)
     if result.passed:
         failures.forget(trace.header.run, trace.header.device)
     elif result.diagnosis is not None:
-        failures.keep(trace, spec)
+        failures.keep(trace, spec, golden=result.reference)
 
 
 def trace_folder(report: Path, name: str, device: str) -> Path:

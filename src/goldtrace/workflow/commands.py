@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.model.spec import RunKind
@@ -10,16 +12,52 @@ from goldtrace.model.spec import RunKind
 if TYPE_CHECKING:
     from goldtrace.model.spec import RunSpec
 
+_DEFAULT = "golden"
 
-def record_command(spec: RunSpec, device: str) -> str:
+
+def record_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
     """What to type to write the golden of a run."""
+    place = golden_option(golden_dir)
     if spec.kind is RunKind.TEST:
-        return f"pytest {shlex.quote(spec.entry)} --golden-update --golden-device {device}"
-    return f"goldtrace record {shlex.quote(spec.name)} --device {device} --reason '…'"
+        return f"pytest {shlex.quote(spec.entry)} --golden-update --golden-device {device}{place}"
+    return f"goldtrace record {shlex.quote(spec.name)} --device {device}{place} --reason '…'"
 
 
-def check_command(spec: RunSpec, device: str) -> str:
+def check_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
     """What to type to check a run."""
+    place = golden_option(golden_dir)
     if spec.kind is RunKind.TEST:
-        return f"pytest {shlex.quote(spec.entry)} --golden-device {device}"
-    return f"goldtrace check {shlex.quote(spec.name)} --device {device}"
+        return f"pytest {shlex.quote(spec.entry)} --golden-device {device}{place}"
+    return f"goldtrace check {shlex.quote(spec.name)} --device {device}{place}"
+
+
+def explain_command(name: str, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
+    """What to type to have the failure of a run explained."""
+    where = "" if device == "cpu" else f" --device {device}"
+    return f"goldtrace explain {shlex.quote(name)}{where}{golden_option(golden_dir)}"
+
+
+def golden_option(golden_dir: Path) -> str:
+    """The option that names the folder of goldens, after a blank.
+
+    It is empty where a command in the current directory looks there anyway.
+    """
+    here, folder = Path.cwd(), golden_dir.absolute()
+    if folder == here / _DEFAULT:
+        return ""
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return f" --golden-dir {shlex.quote(str(shown))}"
+
+
+def goldens_above(golden_dir: Path) -> str | None:
+    """The option that names a folder of goldens above the current directory, if there is one.
+
+    It is looked for up to the top of the checkout, under the name of the one that isn't here.
+    """
+    here = Path.cwd()
+    for above in here.parents:
+        if (above / golden_dir.name).is_dir():
+            return f"--golden-dir {shlex.quote(os.path.relpath(above / golden_dir.name, here))}"
+        if (above / ".git").exists():
+            break
+    return None

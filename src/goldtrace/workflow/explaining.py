@@ -62,38 +62,43 @@ def explain_failure(
     Raises:
         UsageError: no failure of the run is known, or its golden is gone.
     """
-    now = FailureStore.beside(store.root).load(spec.name, device)
+    failures = FailureStore.beside(store.root)
+    now = failures.load(spec.name, device)
     if now is None:
         raise UsageError(
             "no failure to explain",
             where=f"{spec.name} on {device}",
             expected="a check of this run that failed, after which none passed",
-            hint=check_command(spec, device),
+            hint=check_command(spec, device, store.root),
         )
-    golden = store.load(spec.name, now.header.platform)
+    other = failures.golden(spec.name, device)
+    platform = other if other is not None else now.header.platform
+    golden = store.load(spec.name, platform)
     if golden is None:
         raise UsageError(
             "the failure has no golden to be held against",
-            where=f"{spec.name} on {now.header.platform}",
-            hint=check_command(spec, device),
+            where=f"{spec.name} on {platform}",
+            hint=check_command(spec, device, store.root),
         )
     comparison, diagnosis = compare_with(golden, now, spec)
     step = needs_replay(now, comparison)
-    replay, note = None, None
+    replay, notes = None, []
+    if other is not None:
+        notes.append(f"held against the golden of {other}, as the check was (--nearest)")
     if step is not None and spec.kind is RunKind.DECLARED:
         progress(f"{spec.name} on {device}, with a tape of step {step}")
         again = launch(replace(spec, tape=(step,)), device, root=root)
         if compare_traces(now, again, tolerance={}).verdict is Verdict.IDENTICAL:
             replay = again.taped(step)
         else:
-            note = (
+            notes.append(
                 "the repetition did not give the bits of the failure (the code or the environment "
                 "has changed since), so its tape tells nothing about it"
             )
     if replay is not None:
         comparison, diagnosis = compare_with(golden, now, spec, replay=replay)
-    if diagnosis is not None and note is not None:
-        diagnosis = replace(diagnosis, notes=(*diagnosis.notes, note))
+    if diagnosis is not None and notes:
+        diagnosis = replace(diagnosis, notes=(*diagnosis.notes, *notes))
     return Explanation(
         spec=spec,
         golden=golden.trace,

@@ -8,12 +8,15 @@ from goldtrace.errors import UsageError
 from goldtrace.model.spec import RunKind, RunSpec
 from goldtrace.store.declared import RUN_FILE, discover, load_run
 from goldtrace.store.failures import FailureStore
+from goldtrace.workflow.commands import goldens_above
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from goldtrace.store.golden import GoldenStore
+
+_TESTS = "goldens of tests are checked and recorded by pytest"
 
 
 def select(
@@ -32,8 +35,8 @@ def select(
         raise UsageError(
             f"no run {unknown[0]!r}" if unknown else "no declared runs",
             where=str(golden_dir),
-            expected=", ".join(specs) or f"golden/<run>/{RUN_FILE}",
-            hint="goldens of tests are checked and recorded by pytest",
+            expected=", ".join(specs) or f"{golden_dir}/<run>/{RUN_FILE}",
+            hint=_TESTS if specs else goldens_above(golden_dir) or f"goldtrace init; {_TESTS}",
         )
     chosen = [specs[name] for name in names] if names else list(specs.values())
     elsewhere = [spec for spec in chosen if not set(devices) & set(spec.devices)]
@@ -74,6 +77,9 @@ def run_named(golden_dir: Path, name: str, store: GoldenStore, device: str) -> R
     if origin is None:
         known = sorted({*declared, *store.runs()})
         raise UsageError(
-            f"no run {name!r}", where=str(golden_dir), expected=", ".join(known) or "a run"
+            f"no run {name!r}",
+            where=str(golden_dir),
+            expected=", ".join(known) or "a run",
+            hint=None if known else goldens_above(golden_dir),
         )
     return RunSpec(name=name, entry=origin, kind=RunKind.TEST)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.store.golden import PlanAction
+from goldtrace.workflow.commands import golden_option
 
 if TYPE_CHECKING:
     from goldtrace.model.verdict import Proposal
@@ -41,7 +42,9 @@ def describe_written(recorded: Recorded) -> str:
     )
 
 
-def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) -> str:
+def describe_proposal(
+    name: str, device: str, proposal: Proposal, report: Path, *, golden_dir: Path
+) -> str:
     """One or two lines: where the candidate is and how it is accepted, or why there is none."""
     with contextlib.suppress(ValueError):
         report = report.relative_to(Path.cwd())
@@ -49,5 +52,6 @@ def describe_proposal(name: str, device: str, proposal: Proposal, report: Path) 
         return f"{name} [{device}]: no candidate golden: {proposal.why_not}"
     return (
         f"{name} [{device}]: candidate golden in {report / proposal.folder}\n"
-        f"  if meant: goldtrace accept {shlex.quote(str(report))} {shlex.quote(name)} --reason '…'"
+        f"  if meant: goldtrace accept {shlex.quote(str(report))} {shlex.quote(name)}"
+        f"{golden_option(golden_dir)} --reason '…'"
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
 
 _HEADINGS = ("operator", "class", "where", "what")
-_SHARES = (0.36, 0.12, 0.26)  # of the line, at most, for the columns before the last
+_SHARES = (0.36, 1.0, 0.26)  # of the line, at most; a class is short, and never cut
 _INDENT = "  "
 _SUSPECTS = 8
 

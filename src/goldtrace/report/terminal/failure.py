@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -74,11 +73,9 @@ def render_failure(result: RunResult, *, width: int = WIDTH) -> str:
         accepts = result.verdict in (Verdict.DRIFT, Verdict.ROUNDING) and (
             "goldtrace record" in command or "--golden-update" in command
         )
-        if accepts and result.diagnosis is not None:
+        if accepts and result.why is not None:
             lines = lines[: HEIGHT - 2]
-            device = "" if result.device == "cpu" else f" --device {plain(result.device)}"
-            explain = f"goldtrace explain {shlex.quote(plain(result.name))}{device}"
-            lines.append(pad("  why", _LABEL) + explain)
+            lines.append(pad("  why", _LABEL) + plain(result.why))
         lines.append(pad("  if meant" if accepts else "  next", _LABEL) + plain(command))
     return "\n".join(line.rstrip() for line in lines)
 
