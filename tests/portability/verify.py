@@ -66,7 +66,8 @@ def main(words: list[str]) -> int:
         answer, good = incomparable(cell) if cell.incomparable else compared(cell)
         seconds = round(time.monotonic() - began)
         print(f"{cell.name}: {answer} ({seconds} s)", flush=True)
-        keep(cell, {"answer": answer, "seconds": seconds, "golden": digest_of(cell)})
+        result = {"answer": answer, "seconds": seconds, "golden": digest_of(cell), "on": this_cpu()}
+        keep(cell, result)
         status = status if good else 1
     return status
 
@@ -82,6 +83,12 @@ def keep(cell: Cell, result: dict[str, Any]) -> None:
         stream.truncate()
         stream.write(json.dumps(known, indent=2) + "\n")
         PAGE.write_text(page(known), encoding="utf-8")
+
+
+def this_cpu() -> str:
+    """The CPU that computed a cell, or that emulated the one that did."""
+    cpu = processor()
+    return f"{cpu.model}, {cpu.isa}"
 
 
 def lacking(cell: Cell) -> str | None:
@@ -202,7 +209,6 @@ def incomparable(cell: Cell) -> tuple[str, bool]:
 
 def page(results: dict[str, dict[str, Any]]) -> str:
     """The page of the documentation."""
-    cpu = processor()
     head = (HERE / "page.md").read_text(encoding="utf-8")
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy")
@@ -212,19 +218,25 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         "",
         "## Results",
         "",
-        f"This machine: {cpu.model}, {cpu.isa}; {versions}.",
+        f"Computed with {versions}.",
     ]
     for title, folder in (("cpu-portable", True), ("universal", False)):
-        lines += ["", f"### {title}", "", "| run, machine | against the golden | seconds |"]
-        lines += ["| --- | --- | --- |"]
+        lines += [
+            "",
+            f"### {title}",
+            "",
+            "| run, machine | against the golden | seconds | computed on |",
+        ]
+        lines += ["| --- | --- | --- | --- |"]
         for cell in CELLS:
             if (cell.folder == PORTABLE) is not folder:
                 continue
             result = results.get(cell.name)
             if result is None or result["golden"] != digest_of(cell):
-                lines.append(f"| {cell.name} | not computed for this golden | |")
+                lines.append(f"| {cell.name} | not computed for this golden | | |")
             else:
-                lines.append(f"| {cell.name} | {result['answer']} | {result['seconds']} |")
+                told = (result["answer"], str(result["seconds"]), result["on"])
+                lines.append(f"| {cell.name} | {' | '.join(told)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -89,6 +89,7 @@ class Bench:
     progress: Progress = lambda _: None
     probed: dict[str, Probed] = field(default_factory=dict)
     _pace: list[float] = field(default_factory=list)
+    _findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
 
     def ask(
         self,
@@ -145,6 +146,12 @@ class Bench:
 
     def finding(self, good: Probed, other: Probed) -> Finding:
         """How ``other`` differs from ``good``; both are usable."""
+        pair = (good.label, other.label)
+        if pair not in self._findings:
+            self._findings[pair] = self._found(good, other)
+        return self._findings[pair]
+
+    def _found(self, good: Probed, other: Probed) -> Finding:
         if good.trace is None or other.trace is None:
             same = good.outcome.failure == other.outcome.failure
             same &= good.outcome.standing is other.outcome.standing

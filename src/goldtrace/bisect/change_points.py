@@ -92,12 +92,9 @@ def every_change(bench: Bench, releases: Releases, *, confirm: bool = True) -> F
     """Every change point that doesn't cancel out between two releases with equal traces."""
     count = len(releases.versions)
     probed: dict[int, Probed] = {}
-    memory: dict[tuple[int, int], bool] = {}
 
     def differ(a: int, b: int) -> bool:
-        if (a, b) not in memory:
-            memory[a, b] = bench.differ(probed[a], probed[b])
-        return memory[a, b]
+        return bench.differ(probed[a], probed[b])
 
     usable: dict[int, bool] = {}
     while places := wanted_everywhere(count, usable, differ, jobs=bench.jobs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def align_names(
         yield name, golden.get(name), current.get(name)
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """A sorting key that reads runs of digits as numbers, and is total."""
     parts = _DIGITS.split(name)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from goldtrace.model.tape import Call, TapedStep
 
 
@@ -31,11 +34,32 @@ def align(golden: TapedStep, now: TapedStep, *, shapes: bool = True) -> list[Str
     """
     left = [_signature(call, golden, shapes=shapes) for call in golden.calls]
     right = [_signature(call, now, shapes=shapes) for call in now.calls]
-    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    first = _agreeing(zip(left, right, strict=False))
+    last = _agreeing(zip(reversed(left[first:]), reversed(right[first:]), strict=False))
+    ends = len(left) - last, len(right) - last
+    # The search takes quadratic time: it gets what lies between the equal ends only.
+    matcher = SequenceMatcher(None, left[first : ends[0]], right[first : ends[1]], autojunk=False)
     return [
-        Stretch(paired=tag == "equal", golden=range(a, b), now=range(c, d))
-        for tag, a, b, c, d in matcher.get_opcodes()
+        *_paired(0, 0, first),
+        *(
+            Stretch(
+                paired=tag == "equal",
+                golden=range(first + a, first + b),
+                now=range(first + c, first + d),
+            )
+            for tag, a, b, c, d in matcher.get_opcodes()
+        ),
+        *_paired(*ends, last),
     ]
+
+
+def _paired(golden: int, now: int, count: int) -> list[Stretch]:
+    both = range(golden, golden + count), range(now, now + count)
+    return [Stretch(paired=True, golden=both[0], now=both[1])] if count else []
+
+
+def _agreeing(pairs: Iterable[tuple[object, object]]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _signature(call: Call, step: TapedStep, *, shapes: bool) -> tuple[object, ...]:

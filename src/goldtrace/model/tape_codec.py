@@ -24,6 +24,7 @@ T = TypeVar("T")
 _DIGEST = 8  # bytes of the digest of a value
 _NUMBERS = 3 + BUCKETS
 _LARGEST = 1 << 28  # bytes; no tape has more, but a bomb may
+_COLUMNS = struct.Struct(f"<{_NUMBERS}d")
 _NAN = struct.pack("<d", math.nan)
 
 
@@ -128,7 +129,7 @@ def _decode_step(line: Mapping[str, Any]) -> TapedStep:
             dtype=dtype,
             shape=tuple(shape),
             sample=samples.take(_DIGEST).hex(),
-            elements=tuple(elements.take(width).hex() for _ in range(kept)),
+            elements=_divide(elements.take(width * kept).hex(), kept),
             statistics=_unpack(statistics.take(8 * _NUMBERS), count) if count else None,
             source=source,
         )
@@ -188,6 +189,12 @@ def _kind(value: Value) -> tuple[str | int, ...]:
     return (dtype, value.source, width, len(value.elements), count, *value.shape)
 
 
+def _divide(text: str, count: int) -> tuple[str, ...]:
+    """A text in ``count`` parts of one length."""
+    width = len(text) // max(1, count)
+    return tuple(text[width * place : width * (place + 1)] for place in range(count))
+
+
 def _pack(statistics: Statistics) -> bytes:
     numbers = (statistics.total, statistics.absolute, statistics.largest, *statistics.sketch)
     # A NaN has many spellings, and which one comes out depends on the processor.
@@ -195,7 +202,7 @@ def _pack(statistics: Statistics) -> bytes:
 
 
 def _unpack(data: bytes, count: int) -> Statistics:
-    total, absolute, largest, *sketch = struct.unpack(f"<{_NUMBERS}d", data)
+    total, absolute, largest, *sketch = _COLUMNS.unpack(data)
     return Statistics(
         count=count, total=total, absolute=absolute, largest=largest, sketch=tuple(sketch)
     )
