@@ -135,8 +135,10 @@ def test_an_operator_overrules_the_ladder_and_its_text_cannot_break_the_page():
     assert "by itself doesn't give the training's bits in the new environment" in told
     assert "aten::exp" in shown
     assert "equivalent noise: 0.25 ulp" in shown
+    assert "reproducer: /nowhere" in shown
     assert "a machine" in shown
     assert max(map(len, shown.splitlines())) <= 110
     page = render_bisection_markdown(answer)
     assert "| rounding | a\\|b \\<i\\> |" in page
     assert "a note of it" in page
+    assert "/nowhere" not in page

@@ -54,7 +54,10 @@ def render_bisection(bisection: Bisection, *, width: int = 110) -> str:
         lines.append("")
     for point in bisection.change_points:
         lines.append(headline(point))
-        for line in details(point):
+        told = details(point)
+        if point.reproduction is not None:
+            told.append(f"reproducer: {plain(point.reproduction.folder)}")
+        for line in told:
             lines += textwrap.wrap(
                 line,
                 width,
@@ -112,7 +115,7 @@ def summary(bisection: Bisection) -> str:
 
 
 def details(point: ChangePoint) -> list[str]:
-    """What is known about a change point, a sentence an entry."""
+    """What is known about a change point, a sentence an entry; nothing of this machine's files."""
     lines = []
     if point.confirmed is False:
         lines.append("NOT CONFIRMED: training again gave something else")
@@ -123,7 +126,6 @@ def details(point: ChangePoint) -> list[str]:
         lines.append(f"equivalent noise: {size_of_noise(point.noise)}")
     if point.reproduction is not None:
         lines.append(plain(by_itself(point.reproduction)))
-        lines.append(f"reproducer: {plain(point.reproduction.folder)}")
     if point.note is not None:
         lines.append(plain(point.note))
     if point.together_with:
