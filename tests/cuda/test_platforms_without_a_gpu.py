@@ -84,7 +84,7 @@ def test_a_gpu_without_a_golden_is_incomparable_and_says_how_to_record_one(store
     assert result.verdict is Verdict.INCOMPARABLE
     shown = render_failure(result)
     assert "goldens exist for cpu-portable, cuda-sm80" in shown
-    assert "goldtrace record tiny --device cuda --reason" in shown
+    assert "goldtrace record tiny --device cuda --golden-dir" in shown
 
 
 def test_the_nearest_golden_is_of_a_gpu_and_calibrated(store, plain):

@@ -15,6 +15,8 @@ from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from goldtrace.diagnose.events import Findings
     from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
@@ -131,11 +133,13 @@ def _hyperparameter(golden: Trace, now: Trace, first: Divergence) -> Diagnosis:
     """A setting of the optimizer, and the first operator that was given it."""
     values = f"{first.golden or 'none'} → {first.current or 'none'}"
     found = _only(first, Cause.ARGUMENT, f"{first.name} {values}")
+    # A loss scaler's factor is given to operators before the optimizer's.
+    phases = frozenset(Phase) if first.name.startswith("scaler.") else {Phase.OPTIMIZER}
     for left in golden.tape:
         right = now.taped(left.number)
         if right is None or first.step is None or left.number < first.step:
             continue
-        culprit = _given_to(left, right, same_step=left.number == first.step)
+        culprit = _given_to(left, right, phases, same_step=left.number == first.step)
         if culprit is not None:
             seen = "" if left.number == first.step else f" (seen at step {left.number})"
             sentence = f"{found.sentence}; {culprit.op} {place_of(culprit)}{seen}: {culprit.what}"
@@ -143,18 +147,20 @@ def _hyperparameter(golden: Trace, now: Trace, first: Divergence) -> Diagnosis:
     return found
 
 
-def _given_to(left: TapedStep, right: TapedStep, *, same_step: bool) -> Culprit | None:
-    """The first operator that was given another scalar, wherever its inputs come from."""
+def _given_to(
+    left: TapedStep, right: TapedStep, phases: AbstractSet[Phase], *, same_step: bool
+) -> Culprit | None:
+    """The first operator of ``phases`` that was given another scalar, whatever its inputs."""
     if same_step:
         for event in find_events(left, right, reimplemented=False).events:
             culprit = _culprit(event, left, right)
-            if culprit.cause is Cause.ARGUMENT and culprit.phase is Phase.OPTIMIZER:
+            if culprit.cause is Cause.ARGUMENT and culprit.phase in phases:
                 return culprit
     for stretch in align(left, right):
         if not stretch.paired:
             continue
         for a, b in zip(stretch.golden, stretch.now, strict=True):
-            if left.calls[a].phase is Phase.OPTIMIZER and (
+            if left.calls[a].phase in phases and (
                 changed := changed_arguments(left.calls[a], right.calls[b])
             ):
                 what = ", ".join(f"{name} {x} → {y}" for name, (x, y) in changed.items())

@@ -19,7 +19,9 @@ from goldtrace.recording.on_device import to_host
 from goldtrace.recording.sketch import has_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    Settings = Mapping[str, Scalar | str]
 
 # torch.compile wraps a module and prefixes its names; the parameters are the same ones.
 _COMPILED = "_orig_mod."
@@ -31,6 +33,33 @@ class Gradients:
 
     tensors: Callable[[], Mapping[str, str]]
     norm: Callable[[], Scalar | None]
+
+
+def together(calls: Sequence[tuple[Gradients, Settings, str]]) -> tuple[Gradients, Settings]:
+    """What several calls of ``optimizer.step`` within one training step used, as one.
+
+    Each comes with the settings of all optimizers as they were then, and its own one's prefix.
+    """
+    gradients, settings, _ = calls[-1]
+    if len(calls) == 1:
+        return gradients, settings
+
+    def tensors() -> dict[str, str]:
+        return {
+            f"call{place}.{name}": digest
+            for place, (each, *_) in enumerate(calls)
+            for name, digest in each.tensors().items()
+        }
+
+    def norm() -> Scalar | None:
+        found = [norm.value for each, *_ in calls if (norm := each.norm()) is not None]
+        return Scalar.of(math.hypot(*found)) if found else None
+
+    # A scheduler may have moved one optimizer's before another was called.
+    settings = dict(settings)
+    for _, then, prefix in calls:
+        settings |= {name: each for name, each in then.items() if name.startswith(f"{prefix}group")}
+    return Gradients(tensors, norm), settings
 
 
 class Watched:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,12 @@ from goldtrace.determinism import rng_states
 from goldtrace.determinism.unportable import unportable_among
 from goldtrace.errors import RecordingError
 from goldtrace.model.execution import Execution
-from goldtrace.model.scalar import Scalar
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_early, is_sketched
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import start_batch
 from goldtrace.recording.compiling import compile_in_place, require_compiled
 from goldtrace.recording.digest import combine, digest_bytes, start_digests
-from goldtrace.recording.ladder import Gradients, Watched, named, rung_digests, unwrapped
+from goldtrace.recording.ladder import Watched, named, rung_digests, together, unwrapped
 from goldtrace.recording.noise import Perturbation
 from goldtrace.recording.numbers import scalar_of, start_scalar, unchanged
 from goldtrace.recording.sketch import Movement
@@ -32,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from goldtrace.model.noise import Noise
+    from goldtrace.model.scalar import Scalar
     from goldtrace.model.trace import Header
+    from goldtrace.recording.ladder import Gradients, Settings
     from goldtrace.universal.closure import Step
-
-    Settings = Mapping[str, Scalar | str]
 
 # Named arguments of step() that are no metric.
 _RESERVED = frozenset({"grad_norm", "buffer_norm"})
@@ -353,29 +351,7 @@ class GoldenRun:
         pending, self._pending = self._pending, []
         if not pending:
             return watched.gradients(), watched.hyperparameters()
-        if len(pending) == 1:
-            gradients, hyperparameters, _ = pending[0]
-            return gradients, hyperparameters
-
-        def tensors() -> dict[str, str]:
-            return {
-                f"call{place}.{name}": digest
-                for place, (gradients, *_) in enumerate(pending)
-                for name, digest in gradients.tensors().items()
-            }
-
-        def norm() -> Scalar | None:
-            found = [
-                norm.value for gradients, *_ in pending if (norm := gradients.norm()) is not None
-            ]
-            return Scalar.of(math.hypot(*found)) if found else None
-
-        # A scheduler may have moved one optimizer's before another was called.
-        settings = dict(pending[-1][1])
-        for _, found, prefix in pending:
-            own = f"{prefix}group"
-            settings.update({name: each for name, each in found.items() if name.startswith(own)})
-        return Gradients(tensors, norm), settings
+        return together(pending)
 
     def _begin_record(
         self,
