@@ -89,6 +89,7 @@ def requirement(text: str, golden_dir: Path) -> str:
     from packaging.requirements import InvalidRequirement, Requirement
 
     from goldtrace.bisect.target import BUILT_IN
+    from goldtrace.store.declared import discover
 
     try:
         found = Requirement(text)
@@ -99,7 +100,7 @@ def requirement(text: str, golden_dir: Path) -> str:
         ) from error
     if found.specifier or found.url or _is_installed(found.name):
         return str(found)
-    runs = [*BUILT_IN, *(path.parent.name for path in golden_dir.glob("*/run.toml"))]
+    runs = [*BUILT_IN, *(path.parent.name for path in discover(golden_dir))]
     close = difflib.get_close_matches(text, runs, n=3, cutoff=0.5)
     raise UsageError(
         f"{text!r} is no run, and no package that is installed",

@@ -53,11 +53,14 @@ class _Side:
 
     step: TapedStep
     computed: set[tuple[str, str]] = field(default_factory=set)
-    _last_read: dict[tuple[str, str], int] = field(default_factory=dict)
+    _last_read: dict[tuple[str, str], int] = field(init=False)
 
     def __post_init__(self) -> None:
-        for place, call in enumerate(self.step.calls):
-            self._last_read.update(dict.fromkeys(self.contents(call.inputs), place))
+        self._last_read = {
+            content: place
+            for place, call in enumerate(self.step.calls)
+            for content in self.contents(call.inputs)
+        }
 
     def contents(self, places: Sequence[int]) -> list[tuple[str, str]]:
         return [self.step.values[place].content for place in places]

@@ -134,9 +134,11 @@ class GoldenRun:
             compile_in_place(watched.models.values())
         self._hooks = [
             hook
-            for each in watched.optimizers.values()
+            for prefix, each in watched.optimizers.items()
             for hook in (
-                each.register_step_pre_hook(functools.partial(self._before_update, watched)),
+                each.register_step_pre_hook(
+                    functools.partial(self._before_update, watched, prefix)
+                ),
                 each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
             )
         ]
@@ -311,6 +313,7 @@ class GoldenRun:
     def _before_update(
         self,
         watched: Watched,
+        prefix: str,
         optimizer: torch.optim.Optimizer,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -324,25 +327,24 @@ class GoldenRun:
             def observed() -> Any:
                 self._tape.optimizer_ends()
                 loss = closure()
-                self._keep_gradients(place, watched, optimizer)
+                self._keep_gradients(place, watched, prefix, optimizer)
                 return loss
 
             return observed
 
         changed = around_closure(args, kwargs, wrap)
         if changed is None:
-            self._keep_gradients(place, watched, optimizer)
+            self._keep_gradients(place, watched, prefix, optimizer)
         return changed
 
     def _keep_gradients(
-        self, place: int, watched: Watched, optimizer: torch.optim.Optimizer
+        self, place: int, watched: Watched, prefix: str, optimizer: torch.optim.Optimizer
     ) -> None:
         if self._perturbation is not None:
             self._perturbation.before_update(optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         with self._tape.paused():
             gradients = watched.gradients(parameters)
-        prefix = next(name for name, each in watched.optimizers.items() if each is optimizer)
         self._pending[place:] = [(gradients, watched.hyperparameters(), prefix)]
         self._tape.optimizer_begins(optimizer, watched.names)
 

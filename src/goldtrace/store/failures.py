@@ -74,12 +74,7 @@ class FailureStore:
             return decode_trace(read_files(folder)) if folder.is_dir() else None
         except OSError as error:
             # Whoever was forgetting or replacing it died halfway.
-            raise GoldenError(
-                "the trace of the last failure is not whole",
-                where=str(folder),
-                found=str(error),
-                hint="check this run again",
-            ) from error
+            raise _damaged("the trace of the last failure is not whole", folder, error) from error
 
     def spec(self, run: str, device: str) -> RunSpec | None:
         """The spec that the latest check of a run was judged by, if it failed.
@@ -93,12 +88,7 @@ class FailureStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise GoldenError(
-                "the spec of the last failure cannot be read",
-                where=str(file),
-                found=str(error),
-                hint="check this run again",
-            ) from error
+            raise _damaged("the spec of the last failure cannot be read", file, error) from error
 
     def golden(self, run: str, device: str) -> str | None:
         """The platform whose golden the latest failure was held against, if not its own.
@@ -112,12 +102,11 @@ class FailureStore:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError, StoreError) as error:
-            raise GoldenError(
-                "the platform of the golden cannot be read",
-                where=str(file),
-                found=str(error),
-                hint="check this run again",
-            ) from error
+            raise _damaged("the platform of the golden cannot be read", file, error) from error
 
     def _folder(self, run: str, device: str) -> Path:
         return self.root / FOLDER / "failures" / check_name(run, what="run") / device
+
+
+def _damaged(what: str, where: Path, error: Exception) -> GoldenError:
+    return GoldenError(what, where=str(where), found=str(error), hint="check this run again")

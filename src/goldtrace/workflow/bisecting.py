@@ -29,8 +29,11 @@ from goldtrace.packages.workspace import Workspace, size_of, tag_as_cache
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from goldtrace.bisect.causes import Explained
+    from goldtrace.bisect.change_points import Found
     from goldtrace.bisect.journal import Journal
     from goldtrace.bisect.target import Target
+    from goldtrace.model.verdict import Change
     from goldtrace.packages.locks import PackageChange, Pins
     from goldtrace.packages.uv import Uv
     from goldtrace.workflow.means import Means
@@ -67,17 +70,11 @@ def bisect_package(
         series = Releases(package=package, versions=versions, wish=bench_of.release(package))
         search = every_change if everything else first_change
         found = search(bench, series, confirm=means.confirm)
-    return Bisection(
-        target=target.name,
-        device=target.device,
-        question=f"{package} {versions[0]} to {versions[-1]}, {len(versions)} releases",
-        until=means.until,
-        machine=machine(),
-        change_points=found.points,
-        probes=bench.probes(found.answers),
-        notes=found.notes,
-        conclusive=found.conclusive,
-    )
+        return _bisection(
+            bench,
+            found,
+            question=f"{package} {versions[0]} to {versions[-1]}, {len(versions)} releases",
+        )
 
 
 def bisect_pins(
@@ -95,17 +92,32 @@ def bisect_pins(
             lambda change: _between(bench_of.uv, journal, change),
             confirm=means.confirm,
         )
+        return _bisection(
+            bench,
+            found,
+            question=f"{names[0]} to {names[1]}, {len(ends.changes)} package changes",
+            causes=tuple(
+                tuple(sorted(map(as_change, cause.changes), key=lambda c: c.what))
+                for cause in found.causes
+            ),
+        )
+
+
+def _bisection(
+    bench: Bench,
+    found: Found | Explained,
+    *,
+    question: str,
+    causes: tuple[tuple[Change, ...], ...] = (),
+) -> Bisection:
     return Bisection(
-        target=target.name,
-        device=target.device,
-        question=f"{names[0]} to {names[1]}, {len(ends.changes)} package changes",
-        until=means.until,
+        target=bench.target.name,
+        device=bench.target.device,
+        question=question,
+        until=bench.until,
         machine=machine(),
         change_points=found.points,
-        causes=tuple(
-            tuple(sorted(map(as_change, cause.changes), key=lambda c: c.what))
-            for cause in found.causes
-        ),
+        causes=causes,
         probes=bench.probes(found.answers),
         notes=found.notes,
         conclusive=found.conclusive,
