@@ -66,7 +66,7 @@ _ON_HOST = [{"threads": 1}, {"threads": 2}, {"threads": 4}, {"core": True}]
 CELLS = (
     *(_portable("transformer", 3, Machine.HOST, **how) for how in _ON_HOST),
     *(_portable("resnet18-synthetic", 1, Machine.HOST, **how) for how in _ON_HOST),
-    _portable("resnet18-cifar10", 1, Machine.HOST),
+    *(_portable("resnet18-cifar10", 1, Machine.HOST, **how) for how in _ON_HOST),
     *(_portable("transformer", 3, machine) for machine in AVX2),
     _portable("transformer", 3, Machine.NEHALEM, incomparable=True),
     *(
@@ -81,6 +81,6 @@ CELLS = (
     ),
     _universal("transformer-universal", Machine.ARM),
     _universal("resnet18-universal", Machine.ARM),
-    *(_portable("resnet18-synthetic", 1, machine) for machine in AVX2),
+    *(_portable(run, 1, m) for m in AVX2 for run in ("resnet18-synthetic", "resnet18-cifar10")),
 )
 """The cheap ones first: a ResNet-18 step takes minutes under emulation."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import getpass
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import golden_samples as samples
 import pytest
 
 from goldtrace.errors import NotRepeatableError
+from goldtrace.model.environment import Revision
 from goldtrace.store.golden import GoldenStore, PlanAction
 from goldtrace.workflow.certifying import certify, certify_and_store
 from goldtrace.workflow.signing import sign
@@ -48,6 +50,19 @@ def test_what_processes_disagree_on_is_not_certified() -> None:
         certify([samples.trace(), samples.trace(losses=(2.5, 1.25, 0.5))])
     with pytest.raises(NotRepeatableError, match="certifies nothing"):
         certify([samples.trace()])
+
+
+def test_a_file_that_is_saved_meanwhile_and_a_warmer_gpu_are_no_other_bits() -> None:
+    first = samples.trace()
+    header = dataclasses.replace(
+        first.header,
+        revision=Revision(commit="0" * 40, dirty=True, diff="1" * 64),
+        conditions={"start": {"temperature": "40 C"}},
+    )
+    assert certify([first, dataclasses.replace(first, header=header)]).processes == 2
+    header = dataclasses.replace(first.header, unportable=("atan",))
+    with pytest.raises(NotRepeatableError, match=r"header\.json"):
+        certify([first, dataclasses.replace(first, header=header)])
 
 
 def test_a_git_identity_in_another_encoding_costs_no_golden(

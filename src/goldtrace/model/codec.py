@@ -20,6 +20,7 @@ itself, so the SHA-256 of ``header.json`` identifies the whole trace.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError
@@ -61,6 +62,19 @@ def encode_trace(trace: Trace) -> dict[str, bytes]:
         header["files"][TAPE] = sealed.sha256(lines)
         files[TAPE] = compress(lines)
     return {HEADER: sealed.to_page(sealed.seal(header)), **files}
+
+
+def encode_repeatable(trace: Trace) -> dict[str, bytes]:
+    """The files of a trace without what changes with an edit or a run: commit, lines, temperature.
+
+    What is left is the same whenever the same training is repeated, a file saved meanwhile or not.
+    """
+    header = replace(trace.header, revision=None, conditions={})
+    tape = tuple(
+        replace(step, calls=tuple(replace(call, line=None) for call in step.calls))
+        for step in trace.tape
+    )
+    return encode_trace(replace(trace, header=header, tape=tape))
 
 
 def trace_digest(files: Mapping[str, bytes]) -> str:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from goldtrace.errors import GoldenError, GoldtraceError, StoreError
 from goldtrace.model import sealed
 from goldtrace.model.calibration_codec import CALIBRATION, decode_calibration, encode_calibration
-from goldtrace.model.codec import HEADER, STEPS, TAPE, decode_trace, encode_trace, trace_digest
+from goldtrace.model.codec import (
+    HEADER,
+    STEPS,
+    TAPE,
+    decode_trace,
+    encode_repeatable,
+    encode_trace,
+    trace_digest,
+)
 from goldtrace.store import directory
 from goldtrace.store.certificate import (
     CERTIFICATE,
@@ -174,7 +182,7 @@ class GoldenStore:
         entry = dataclasses.replace(entry, golden=digest, previous=previous)
         lines = b"" if old_files is None else old_files.get(LEDGER, b"")
         action = PlanAction.CREATED if old_files is None else PlanAction.REPLACED
-        if old and calibration is None and _without_places(old.trace) == _without_places(trace):
+        if old and calibration is None and encode_repeatable(old.trace) == encode_repeatable(trace):
             calibration = old.calibration
         if old and old_files and _covers(old, old_files, trace, certificate, calibration):
             action, files = PlanAction.UNCHANGED, dict(old_files)
@@ -307,7 +315,7 @@ def _covers(
         not older_format
         and (calibration is None or _measured(calibration) == _measured(old.calibration))
         and certificate.processes <= old.certificate.processes
-        and _without_places(old.trace) == _without_places(trace)
+        and encode_repeatable(old.trace) == encode_repeatable(trace)
     )
 
 
@@ -316,18 +324,6 @@ def _measured(calibration: Calibration | None) -> bytes | None:
     if calibration is None:
         return None
     return encode_calibration(dataclasses.replace(calibration, golden=""))
-
-
-def _without_places(trace: Trace) -> dict[str, bytes]:
-    """The trace without what changes with every edit or run: commit, lines, temperature."""
-    header = dataclasses.replace(trace.header, revision=None, conditions={})
-    tape = tuple(
-        dataclasses.replace(
-            step, calls=tuple(dataclasses.replace(call, line=None) for call in step.calls)
-        )
-        for step in trace.tape
-    )
-    return encode_trace(dataclasses.replace(trace, header=header, tape=tape))
 
 
 def _directories(path: Path, *, staged: bool = False) -> list[str]:

@@ -12,7 +12,7 @@ from goldtrace.environment import changes
 from goldtrace.errors import GoldenError, GoldtraceError, NotRepeatableError
 from goldtrace.launch import launch
 from goldtrace.model.calibration import Calibration
-from goldtrace.model.codec import encode_trace
+from goldtrace.model.codec import encode_repeatable
 from goldtrace.model.trace import Trace
 from goldtrace.model.verdict import Verdict
 from goldtrace.report.phrases import describe_divergence
@@ -257,9 +257,9 @@ def certify(traces: Sequence[Trace]) -> Certificate:
         raise NotRepeatableError(
             "one process certifies nothing", where=first.header.run, expected="two or more"
         )
-    expected = encode_trace(first)
+    expected = encode_repeatable(first)
     for number, other in enumerate(rest, start=2):
-        found = encode_trace(other)
+        found = encode_repeatable(other)
         if found == expected:
             continue
         comparison = compare_traces(first, other, tolerance={})
