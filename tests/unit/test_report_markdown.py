@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from report_samples import HOSTILE, drift, hostile, result, rounding
@@ -11,6 +12,7 @@ from test_report_html import BISECTION, DOCUMENTS
 from goldtrace.model.checklist import yes
 from goldtrace.model.upgrade import Bisection, Probe, Severity, Standing
 from goldtrace.report.document import to_document
+from goldtrace.report.html import render_html
 from goldtrace.report.markdown.checklist import checklist_markdown
 from goldtrace.report.markdown.page import code, render_markdown
 from goldtrace.report.markdown.upstream import render_bisection_markdown
@@ -80,6 +82,16 @@ def test_failures_come_open_and_with_their_cause() -> None:
     assert "| `aten::add_` | argument | optimizer layer.weight training.py:7 |" in text
     assert "| torch | `2.14.1` | `2.15.0` |" in text
     assert "<details><summary><b>tiny</b> on cpu: rounding" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "label"),
+    [("goldtrace record tiny --reason '…'", "if meant"), ("goldtrace data cifar10", "next")],
+)
+def test_a_command_that_accepts_a_drift_does_not_read_like_the_repair(command, label) -> None:
+    document = to_document([replace(drift(), hint=command)])
+    assert f"{label.capitalize()}: `{command}`" in render_markdown(document)
+    assert f'<span class="quiet">{label}</span>' in render_html(document)
 
 
 def test_the_chart_is_one_that_mermaid_reads() -> None:

@@ -62,6 +62,12 @@ def next_command(result: RunResult) -> str | None:
     return f"goldtrace record {shlex.quote(plain(result.name))} --reason '…'"
 
 
+def replaces_golden(verdict: str | None, command: str) -> bool:
+    """Whether the command that comes next accepts the change: it must not read like the repair."""
+    differs = verdict in (Verdict.DRIFT.value, Verdict.ROUNDING.value)
+    return differs and ("goldtrace record" in command or "--golden-update" in command)
+
+
 def describe_divergence(divergence: Divergence, *, more: int = 0) -> str:
     """Where and what, in one line: ``from step 7: group0.lr 0.1 → 0.1001``.
 

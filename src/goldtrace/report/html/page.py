@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from goldtrace.report.html.bisection import bisection_view
 from goldtrace.report.html.figures import number, ruler, sparkline, state, step_words, table_rows
-from goldtrace.report.phrases import ulps
+from goldtrace.report.phrases import replaces_golden, ulps
 from goldtrace.report.text import plain
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def _templates() -> Environment:
     )
     environment.filters |= {
         "number": number,
+        "replaces_golden": lambda run: replaces_golden(run["verdict"], run["next"]),
         "ulps": ulps,
         "ruler": ruler,
         "sparkline": sparkline,

@@ -8,7 +8,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.report.document.course import largest_departures
-from goldtrace.report.phrases import ulps
+from goldtrace.report.phrases import replaces_golden, ulps
 from goldtrace.report.terminal.table import summary
 from goldtrace.report.text import CELL, SPECIAL, clip, escaped, is_digest
 
@@ -104,7 +104,8 @@ def _detail(run: Mapping[str, Any]) -> Iterator[str]:
         yield f"> {escaped(note)}"
         yield ""
     if run["next"] is not None:
-        yield f"Next: {code(run['next'])}"
+        accepts = replaces_golden(run["verdict"], run["next"])
+        yield f"{'If meant' if accepts else 'Next'}: {code(run['next'])}"
         yield ""
     yield "</details>"
     yield ""

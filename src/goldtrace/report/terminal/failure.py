@@ -13,6 +13,7 @@ from goldtrace.report.phrases import (
     equivalent_noise,
     finding,
     next_command,
+    replaces_golden,
     value_lines,
 )
 from goldtrace.report.terminal.explanation import culprit_rows
@@ -69,10 +70,7 @@ def render_failure(result: RunResult, *, width: int = WIDTH) -> str:
         lines += _labelled("note", ["exact = true: this run allows no rounding"], width)
     lines = lines[: HEIGHT - 1]
     if (command := next_command(result)) is not None:
-        # A command that replaces the golden must not read like the repair.
-        accepts = result.verdict in (Verdict.DRIFT, Verdict.ROUNDING) and (
-            "goldtrace record" in command or "--golden-update" in command
-        )
+        accepts = replaces_golden(result.verdict and result.verdict.value, command)
         if accepts and result.why is not None:
             lines = lines[: HEIGHT - 2]
             lines.append(pad("  why", _LABEL) + plain(result.why))

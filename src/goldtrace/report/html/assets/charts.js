@@ -153,11 +153,22 @@ goldtrace.charts = (() => {
     };
   }
 
-  const compact = (v) => {
+  const compact = (v, digits) => {
     if (v === null) return "";
     const size = Math.abs(v);
-    if (v !== 0 && (size >= 1e5 || size < 1e-3)) return v.toExponential(1).replace(".0e", "e").replace("e+", "e");
-    return String(Number(v.toPrecision(4)));
+    if (v !== 0 && (size >= 1e5 || size < 1e-3)) return v.toExponential(digits - 3).replace(/\.?0+e/, "e").replace("e+", "e");
+    return String(Number(v.toPrecision(digits)));
+  };
+
+  // As many digits as tell the ticks apart: rates differ in their fifth.
+  const labels = (ticks) => {
+    let told = [];
+    for (let digits = 4; digits <= 9; digits += 1) {
+      told = ticks.map((v) => compact(v, digits));
+      const shown = told.filter((text) => text !== "");
+      if (new Set(shown).size === shown.length) break;
+    }
+    return told;
   };
 
   // Whole decades around the figures and the threshold, so that a single point has a scale too.
@@ -194,7 +205,7 @@ goldtrace.charts = (() => {
       scales: { x: { time: false, range: (_, a, b) => (a === b ? [a - 1, b + 1] : [a, b]) }, y: plot.log ? { distr: 3, range: () => range } : {} },
       axes: [
         axis({ values: (_, ticks) => ticks.map((v) => (Number.isInteger(v) ? v : "")), label: "step", labelSize: 16, labelFont: "11px ui-sans-serif, system-ui, sans-serif", size: 26 }),
-        axis({ size: 58, values: (_, ticks) => ticks.map(compact), ...(plot.log ? { splits: () => powers(range) } : {}) }),
+        axis({ size: 58, values: (_, ticks) => labels(ticks), ...(plot.log ? { splits: () => powers(range) } : {}) }),
       ],
       series: plot.series,
       bands: plot.bands,
