@@ -8,6 +8,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.thresholds import NOISES, ROUNDING_ULP
+from goldtrace.model.machine import processor
 from separating.results import FACTOR, is_wrong
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def page(results: Results) -> str:
     )
     values = {
         "torch": importlib.metadata.version("torch"),
+        "cpu": f"{processor().model} ({processor().isa})",
         "runs": len(NOISES),
         "small": f"{min(noise.ulp for noise in NOISES):g}",
         "large": f"{max(noise.ulp for noise in NOISES):g}",
