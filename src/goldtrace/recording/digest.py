@@ -255,6 +255,5 @@ def _text(*parts: object) -> bytes:
 
 def _update_in_chunks(state: xxhash.xxh3_128, data: memoryview) -> None:
     state.update(b"%d;" % data.nbytes)
-    hash_chunk = xxhash.xxh3_128_digest
-    for start in range(0, data.nbytes, CHUNK):
-        state.update(hash_chunk(data[start : start + CHUNK]))
+    starts = range(0, data.nbytes, CHUNK)
+    state.update(b"".join([xxhash.xxh3_128_digest(data[s : s + CHUNK]) for s in starts]))

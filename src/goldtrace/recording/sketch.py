@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import random
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16
 """Elements that take their signs from one place of the stream on."""
 _LANES = 64  # partial sums side by side; a multiple of every number of buckets
+_WIDTH = 1024  # more of them on the host, a multiple again: fewer and longer rows are quicker
 _TOTAL = 512  # buckets that a step spends on all tensors of a rung together
 _FEWEST, _MOST = 2, 8
 _STRIDE = 8  # signs between two places where a piece may begin
@@ -148,21 +150,24 @@ def _pack(flats: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
 
 
 def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
-    """The signed sums of the elements whose places agree modulo ``_LANES``."""
-    # A product with a sign is exact in every format.
-    signs = _signs(str(flat.device), flat.dtype)
-    wide = _scratch(str(flat.device))
-    starts = _starts(name, 1 + flat.numel() // _PIECE)
-    total = torch.zeros(_LANES, dtype=torch.float64, device=flat.device)
+    """The signed sums of the elements whose places agree modulo ``_LANES``, taken on the host.
+
+    A product with a sign is exact, so it does not matter whether it is fused with the sum.
+    """
+    signs = _signs("cpu", torch.float64).numpy()
+    wide = _scratch()
+    widened = wide.numpy()
+    total = np.zeros(_WIDTH)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
-    for start, piece in zip(starts, torch.split(flat, _PIECE), strict=False):
-        count = piece.numel()
-        full = count // _LANES * _LANES
-        signed = torch.mul(piece, signs[start : start + count], out=wide[:count])
-        total += signed[:full].view(-1, _LANES).sum(0)
-        if full < count:
-            total[: count - full] += signed[full:]
-    return total
+    pieces = flat.split(_PIECE) if flat.numel() else ()
+    for start, piece in zip(_starts(name, len(pieces)), pieces, strict=True):
+        count = len(piece)
+        full = -(-count // _WIDTH) * _WIDTH
+        wide[:count].copy_(piece)
+        widened[count:full] = 0
+        own = signs[start : start + full]
+        total += np.einsum("ij,ij->j", widened[:full].reshape(-1, _WIDTH), own.reshape(-1, _WIDTH))
+    return torch.from_numpy(total.reshape(-1, _LANES).sum(0))
 
 
 @functools.lru_cache(maxsize=8)
@@ -173,20 +178,21 @@ def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(signs).to(device=device, dtype=dtype)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.cache
 @torch.inference_mode(mode=False)
-def _scratch(device: str) -> torch.Tensor:
-    """Room for the products of a piece with its signs: to ask for it each time costs a fifth."""
-    return torch.empty(_PIECE, dtype=torch.float64, device=device)
+def _scratch() -> torch.Tensor:
+    """Room for a piece in float64: to ask for it each time costs a fifth."""
+    return torch.empty(_PIECE, dtype=torch.float64)
 
 
-def _starts(name: str, count: int) -> list[int]:
+@functools.lru_cache(maxsize=1 << 14)
+def _starts(name: str, count: int) -> tuple[int, ...]:
     """Where in the stream of signs each piece begins.
 
     Elsewhere for each piece, or rows that change places by whole pieces would cancel.
     """
     stream = random.Random(f"{_SEED} {name}")  # noqa: S311 - signs, not secrets
-    return [_STRIDE * stream.randrange(_PIECE // _STRIDE) for _ in range(count)]
+    return tuple(_STRIDE * stream.randrange(_PIECE // _STRIDE) for _ in range(count))
 
 
 @functools.lru_cache(maxsize=16)
@@ -213,19 +219,18 @@ class Movement:
 
     def start(self) -> Callable[[], dict[Rung, dict[str, Sketch]]]:
         """The sketches of the initial tensors themselves."""
-        return lambda: {
-            rung: {name: _rounded(sketch) for name, sketch in named.items()}
-            for rung, named in self._start().items()
-        }
+        return lambda: {rung: _rounded(named) for rung, named in self._start().items()}
 
     def now(self) -> Callable[[], dict[Rung, dict[str, Sketch]]]:
         """The sketch of how far each tensor is from where it began; of a new one, its own."""
         sketches = self._sketches()
         return lambda: {
-            rung: {
-                name: _difference(sketch, self._start().get(rung, {}).get(name))
-                for name, sketch in named.items()
-            }
+            rung: _rounded(
+                {
+                    name: _difference(sketch, self._start().get(rung, {}).get(name))
+                    for name, sketch in named.items()
+                }
+            )
             for rung, named in sketches().items()
         }
 
@@ -245,9 +250,14 @@ class Movement:
 
 def _difference(now: Sketch, start: Sketch | None) -> Sketch:
     if start is None or len(start) != len(now):
-        return _rounded(now)
-    return _rounded(tuple(a - b for a, b in zip(now, start, strict=True)))
+        return now
+    return tuple(a - b for a, b in zip(now, start, strict=True))
 
 
-def _rounded(sketch: Sketch) -> Sketch:
-    return tuple(torch.tensor(sketch, dtype=torch.float64).float().tolist())
+def _rounded(named: Mapping[str, Sketch]) -> dict[str, Sketch]:
+    """The sketches as float32, all of them in one conversion."""
+    numbers = torch.tensor(
+        [each for sketch in named.values() for each in sketch], dtype=torch.float64
+    )
+    rounded = iter(numbers.float().tolist())
+    return {name: tuple(islice(rounded, len(sketch))) for name, sketch in named.items()}
