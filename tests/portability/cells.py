@@ -62,6 +62,7 @@ def _universal(run: str, machine: Machine, **circumstances: object) -> Cell:
 
 
 _ON_HOST = [{"threads": 1}, {"threads": 2}, {"threads": 4}, {"core": True}]
+_UNIVERSAL = ("transformer-universal", "resnet18-universal")
 
 CELLS = (
     *(_portable("transformer", 3, Machine.HOST, **how) for how in _ON_HOST),
@@ -69,18 +70,12 @@ CELLS = (
     *(_portable("resnet18-cifar10", 1, Machine.HOST, **how) for how in _ON_HOST),
     *(_portable("transformer", 3, machine) for machine in AVX2),
     _portable("transformer", 3, Machine.NEHALEM, incomparable=True),
+    *(_universal(run, Machine.HOST, **how) for run in _UNIVERSAL for how in [{}, *_ON_HOST]),
     *(
-        _universal(run, Machine.HOST, threads=threads)
-        for run in ("transformer-universal", "resnet18-universal")
-        for threads in (1, 2, 4)
+        _universal(run, machine)
+        for run in _UNIVERSAL
+        for machine in (*AVX2, Machine.NEHALEM, Machine.ARM)
     ),
-    *(_universal("transformer-universal", machine) for machine in (*AVX2, Machine.NEHALEM)),
-    *(
-        _universal("resnet18-universal", machine)
-        for machine in (Machine.HASWELL, Machine.EPYC, Machine.NEHALEM)
-    ),
-    _universal("transformer-universal", Machine.ARM),
-    _universal("resnet18-universal", Machine.ARM),
     *(_portable(run, 1, m) for m in AVX2 for run in ("resnet18-synthetic", "resnet18-cifar10")),
 )
 """The cheap ones first: a ResNet-18 step takes minutes under emulation."""
