@@ -17,6 +17,7 @@ from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
+from goldtrace.recording.digest import digest_array
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
 
@@ -272,3 +273,52 @@ def test_what_lies_between_long_doubles_is_not_part_of_their_digest(dtype):
     other.view(np.uint8).reshape(-1, 16)[:, 10:] = 2
     digests = {digest_batch(each, where="").whole for each in (one, other, other + 1)}
     assert len(digests) == 2
+    fields = [each.view([("wide", dtype)]) for each in (one, other, other + 1)]
+    assert len({digest_array("x", each) for each in fields}) == 2
+
+
+PART = np.dtype([("kind", "u1"), ("place", "i8")], align=True)
+
+
+def assign(array: Any, value: int) -> None:
+    """Write a number into every field, and nothing between them."""
+    for name in array.dtype.names:
+        if array[name].dtype.names is None:
+            array[name] = value
+        else:
+            assign(array[name], value)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.dtype([("flag", "u1"), ("value", "f8")], align=True),
+        np.dtype([("part", PART), ("label", "i2")]),
+        np.dtype([("parts", PART, (2, 3))]),
+        np.dtype({"names": ["x"], "formats": ["f4"], "itemsize": 12}),
+    ],
+    ids=["between fields", "within a field", "within a sub-array", "at the end"],
+)
+def test_the_padding_of_a_structured_array_is_not_part_of_its_digest(dtype):
+    one, other, changed = (np.full(4 * dtype.itemsize, n, "u1").view(dtype) for n in (1, 2, 2))
+    for array, value in ((one, 5), (other, 5), (changed, 6)):
+        assign(array, value)
+    assert one.tobytes() != other.tobytes()
+    assert digest_array("x", one) == digest_array("x", other)
+    assert digest_array("x", changed) != digest_array("x", other)
+
+
+@pytest.mark.parametrize(
+    ("fields", "digest"),
+    [
+        ([("id", "<i4"), ("mean", "<f8")], "7737975161c4a7778d4263b79c6869df"),
+        (
+            [("part", [("kind", "u1"), ("pair", "<i2", (2,))]), ("name", "S3")],
+            "82d3ccc91a85d9440a89af164e38a295",
+        ),
+    ],
+)
+def test_a_structured_array_without_padding_has_the_digest_that_goldens_hold(fields, digest):
+    dtype = np.dtype(fields)
+    array = np.arange(5 * dtype.itemsize, dtype="u1").view(dtype)
+    assert digest_array("x", array) == digest
