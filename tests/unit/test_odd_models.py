@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
 from goldtrace.recording.batch import digest_batch
-from goldtrace.recording.digest import digest_array
+from goldtrace.recording.digest import digest_array, digest_tensor
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
 
@@ -177,6 +178,39 @@ def test_a_learning_rate_of_numpy_is_a_number():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     optimizer.param_groups[0]["lr"] = np.float32(0.25)
     assert rates(optimizer, model)["group0.lr"] == Scalar.of(0.25)
+
+
+def with_setting(value: Any) -> dict[str, Scalar | str]:
+    """The settings of an optimizer whose group has another one, ``decays``."""
+    model = nn.Linear(3, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.param_groups[0]["decays"] = value
+    return rates(optimizer, model)
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed"),
+    [
+        (torch.tensor([0.5, 0.9]), torch.tensor([0.5, 0.8])),
+        (np.array([0.5, 0.9]), np.array([0.5, 0.8])),
+        ([torch.tensor(0.5), torch.ones(2, 3)], [torch.tensor(0.5), torch.ones(3, 2)]),
+        (torch.tensor(0.5 + 1j), torch.tensor(0.5 - 1j)),
+    ],
+    ids=["tensor", "array", "list of tensors", "complex number"],
+)
+def test_a_setting_of_several_numbers_is_recorded_by_its_values(setting, changed):
+    recorded = with_setting(setting)
+    assert recorded == with_setting(copy.deepcopy(setting))
+    assert recorded != with_setting(changed)
+    assert recorded["group0.lr"] == Scalar.of(0.1)
+
+
+def test_settings_in_a_list_have_a_name_each():
+    found = with_setting([torch.tensor(0.5), (2, np.float32(0.25)), torch.ones(2).expand(3, 2)])
+    assert found["group0.decays[0]"] == Scalar.of(0.5)
+    assert found["group0.decays[1][0]"] == Scalar.of(2)
+    assert found["group0.decays[1][1]"] == Scalar.of(0.25)
+    assert found["group0.decays[2]"] == digest_tensor("group0.decays[2]", torch.ones(3, 2))
 
 
 def test_a_tape_begins_no_state_of_an_optimizer():
