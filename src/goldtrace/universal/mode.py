@@ -26,8 +26,9 @@ from torch.optim.optimizer import (
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from goldtrace.universal import convolution, draws, exact
+from goldtrace.universal import convolution, exact
 from goldtrace.universal.closure import around_closure
+from goldtrace.universal.draws import DRAWS
 from goldtrace.universal.names import COMPOUND, EXACT, KEEPS, STATISTICS
 from goldtrace.universal.rounding import Enter, round_state
 
@@ -62,13 +63,13 @@ class UniversalMode(TorchFunctionMode):
             register_optimizer_step_pre_hook(self._step_begins),
             register_optimizer_step_post_hook(self._step_ends),
         ]
-        draws.replace_draws()
+        DRAWS.begin()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
-        draws.restore_draws()
+        DRAWS.end()
         for hook in self._hooks:
             hook.remove()
         self._steps.clear()
