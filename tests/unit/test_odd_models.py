@@ -17,7 +17,7 @@ from torch import nn
 from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
-from goldtrace.recording.batch import digest_batch
+from goldtrace.recording.batch import start_batch
 from goldtrace.recording.digest import digest_array, digest_tensor
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
@@ -295,7 +295,7 @@ def test_a_loss_in_a_format_that_traces_lack_is_refused_at_its_step(run):
 
 def test_an_array_of_objects_is_refused_by_its_place():
     with pytest.raises(RecordingError, match=r"batch\['names'\] can't be digested") as caught:
-        digest_batch({"names": np.array(["a", "bc"], dtype=object)}, where="here")
+        start_batch({"names": np.array(["a", "bc"], dtype=object)}, where="here")()
     assert "numpy.ndarray of object" in str(caught.value)
 
 
@@ -305,7 +305,7 @@ def test_what_lies_between_long_doubles_is_not_part_of_their_digest(dtype):
     one, other = np.arange(3).astype(dtype), np.arange(3).astype(dtype)
     one.view(np.uint8).reshape(-1, 16)[:, 10:] = 1
     other.view(np.uint8).reshape(-1, 16)[:, 10:] = 2
-    digests = {digest_batch(each, where="").whole for each in (one, other, other + 1)}
+    digests = {start_batch(each, where="")().whole for each in (one, other, other + 1)}
     assert len(digests) == 2
     fields = [each.view([("wide", dtype)]) for each in (one, other, other + 1)]
     assert len({digest_array("x", each) for each in fields}) == 2
