@@ -155,7 +155,7 @@ def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
     widened = wide.numpy()
     total = np.zeros(_WIDTH)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
-    pieces = flat.split(_PIECE) if flat.numel() else ()
+    pieces = torch.split(flat, _PIECE) if flat.numel() else ()
     for start, piece in zip(_starts(name, len(pieces)), pieces, strict=True):
         count = len(piece)
         full = -(-count // _WIDTH) * _WIDTH
