@@ -35,7 +35,8 @@ _LEAVES = (torch.Tensor, np.ndarray, np.generic, bool, int, float, str, bytes)
 class BatchDigest:
     """The digest of a batch as it is, and that of its samples regardless of their order.
 
-    ``samples`` is ``None`` when the leaves of the batch have no common first dimension.
+    ``samples`` is ``None`` when the leaves of the batch have no common first dimension. It is of
+    their bytes alone: only ``whole`` tells apart samples of another shape or dtype.
     """
 
     whole: str
