@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src" / "goldtrace"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "torchvision", "torcheval", "numpy"}
 MAY_IMPORT_TORCH = {"recording", "reference", "universal"}
-MAY_IMPORT_TORCH_IN_FUNCTIONS = MAY_IMPORT_TORCH | {"determinism"}
+MAY_IMPORT_TORCH_IN_FUNCTIONS = MAY_IMPORT_TORCH | {"determinism", "override"}
 
 
 def imports(tree: ast.AST, *, inside_functions: bool) -> Iterator[str]:

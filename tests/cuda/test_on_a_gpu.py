@@ -18,7 +18,7 @@ from goldtrace.model.trace import Header
 from goldtrace.recording.digest import digest_tensor, start_digests
 from goldtrace.recording.on_device import can_hash, to_host
 from goldtrace.recording.recorder import GoldenRun
-from goldtrace.recording.sketch import sketch_tensors
+from goldtrace.recording.sketch import start_sketches
 
 if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
@@ -99,8 +99,8 @@ def test_two_weights_that_change_places_are_seen():
 def test_sketches_agree_with_the_cpus_but_for_rounding():
     tensors = {name: torch.randn(size) for name, size in (("a", 7), ("b", 200_000), ("c", 0))}
     tensors["nan"] = torch.tensor([float("nan"), 1.0])
-    host = sketch_tensors(tensors)
-    device = sketch_tensors({name: tensor.cuda() for name, tensor in tensors.items()})
+    host = start_sketches(tensors)()
+    device = start_sketches({name: tensor.cuda() for name, tensor in tensors.items()})()
     for name in tensors:
         assert device[name] == pytest.approx(host[name], rel=1e-12, nan_ok=True)
 

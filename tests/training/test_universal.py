@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -275,6 +276,36 @@ def test_a_step_with_a_closure_trains_as_one_without(kind: Any) -> None:
     with UniversalMode():
         assert losses() == pytest.approx(plain, abs=1e-3)
         assert losses(fails_first=True) == losses()
+
+
+class Lenient(torch.optim.SGD):
+    """Goes on where its closure, or the optimizer within, fails."""
+
+    def step(self, closure: Any = None) -> Any:
+        with contextlib.suppress(ZeroDivisionError):
+            closure()
+        with contextlib.suppress(RuntimeError):
+            torch.optim.SparseAdam(self.param_groups[0]["params"]).step()
+        return super().step()
+
+
+def test_a_step_that_fails_is_over() -> None:
+    def weights_after(*, failures: bool) -> list[float]:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        dense = list(model.parameters())
+        optimizer = Lenient(dense, lr=0.1, momentum=0.9)
+        for _ in range(4):
+            model(torch.arange(12.0).view(4, 3) / 12).square().mean().backward()
+            if failures:
+                with pytest.raises(RuntimeError, match="does not support dense gradients"):
+                    torch.optim.SparseAdam(dense).step()
+            optimizer.step(lambda: 1 // 0 if failures else None)
+            optimizer.zero_grad()
+        return model.weight.flatten().tolist()
+
+    with UniversalMode():
+        assert weights_after(failures=True) == weights_after(failures=False)
 
 
 def test_a_loss_scaler_unscales_and_a_fused_optimizer_with_one_is_refused() -> None:

@@ -224,7 +224,6 @@ def test_a_calibration_reads_back_as_it_was_written():
     assert again.noises == NOISES
     response = calibration().scalars["loss"][3]
     assert again.scalars["loss"][3].large == pytest.approx(response.large, rel=1e-2)
-    assert again.linear_range(response) in (1.0, 64.0)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ def package(tmp_path, monkeypatch):
     (folder / "__init__.py").write_text(DRAWS)
     (folder / "inner.py").write_text(DRAWS + "from drawing_package import numbers as outer\n")
     (folder / "broken.py").write_text(DRAWS + "raise ValueError('no')\n")
+    (folder / "setting.py").write_text(
+        "import numpy\nnumpy.random.set_bit_generator(numpy.random.PCG64(1))\n" + DRAWS
+    )
     (folder / "data.txt").write_text("data")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "drawing_package"
@@ -35,13 +38,17 @@ def package(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def _streams():
     kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    kind = np.random.get_bit_generator()
     yield
     random.setstate(kept[0])
+    np.random.set_bit_generator(kind)
     np.random.set_state(kept[1])  # noqa: NPY002 - the legacy generator is what is tested
     torch.set_rng_state(kept[2])
 
 
-@pytest.mark.parametrize("name", ["drawing_package", "drawing_package.inner"])
+@pytest.mark.parametrize(
+    "name", ["drawing_package", "drawing_package.inner", "drawing_package.setting"]
+)
 def test_a_module_that_draws_when_it_is_imported_leaves_the_streams_alone(package, name):
     before = rng_states()
     with imports_draw_nothing():

@@ -163,6 +163,43 @@ def test_a_draw_changes_the_state_of_its_stream_and_of_no_other(
     assert {name for name in before if before[name] != after[name]} == {stream}
 
 
+@pytest.fixture
+def numpys_generator() -> Iterator[None]:
+    """Put numpy's own kind of generator back."""
+    kept, state = np.random.get_bit_generator(), np.random.get_state(legacy=False)
+    yield
+    np.random.set_bit_generator(kept)
+    np.random.set_state(state)
+
+
+@pytest.mark.usefixtures("numpys_generator")
+@pytest.mark.parametrize(
+    "kind",
+    [np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64, np.random.MT19937],
+)
+def test_a_generator_of_another_kind_has_a_state_too(kind: type) -> None:
+    np.random.set_bit_generator(kind(1))
+    seed_everything(3)
+    states = [rng_states()["numpy"]]
+    for draw in (np.random.rand, np.random.randn, np.random.randn):
+        draw()
+        states.append(rng_states()["numpy"])
+    assert len({*states}) == 4
+
+    np.random.set_bit_generator(kind(1))
+    seed_everything(3)
+    assert rng_states()["numpy"] == states[0]
+
+
+@pytest.mark.usefixtures("numpys_generator")
+def test_a_state_names_the_kind_of_its_generator() -> None:
+    states = set()
+    for kind in (np.random.PCG64, np.random.PCG64DXSM):
+        np.random.set_bit_generator(kind(1))
+        states.add(rng_states()["numpy"])
+    assert len(states) == 2
+
+
 def test_a_pending_gaussian_counts_as_state() -> None:
     seed_everything(3)
     np.random.randn()

@@ -18,7 +18,7 @@ from goldtrace.model.calibration import Calibration, Response
 from goldtrace.model.noise import Noise
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung, Verdict
-from goldtrace.recording.sketch import sketch_tensors
+from goldtrace.recording.sketch import start_sketches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -184,7 +184,7 @@ def test_rows_that_change_places_show_in_a_sketch_whatever_lies_between_them(apa
         name = f"experts{place}"
         swapped = tensor.clone()
         swapped[:500], swapped[apart : apart + 500] = tensor[apart : apart + 500], tensor[:500]
-        one, other = (sketch_tensors({name: each})[name] for each in (tensor, swapped))
+        one, other = (start_sketches({name: each})()[name] for each in (tensor, swapped))
         moved = math.hypot(*(a - b for a, b in zip(one, other, strict=True)))
         hidden += moved < 0.1 * float((tensor - swapped).norm())
     assert hidden == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from torch import nn
 from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
-from goldtrace.recording.batch import digest_batch
+from goldtrace.recording.batch import start_batch
+from goldtrace.recording.digest import digest_array, digest_tensor
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
 
@@ -178,6 +180,39 @@ def test_a_learning_rate_of_numpy_is_a_number():
     assert rates(optimizer, model)["group0.lr"] == Scalar.of(0.25)
 
 
+def with_setting(value: Any) -> dict[str, Scalar | str]:
+    """The settings of an optimizer whose group has another one, ``decays``."""
+    model = nn.Linear(3, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.param_groups[0]["decays"] = value
+    return rates(optimizer, model)
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed"),
+    [
+        (torch.tensor([0.5, 0.9]), torch.tensor([0.5, 0.8])),
+        (np.array([0.5, 0.9]), np.array([0.5, 0.8])),
+        ([torch.tensor(0.5), torch.ones(2, 3)], [torch.tensor(0.5), torch.ones(3, 2)]),
+        (torch.tensor(0.5 + 1j), torch.tensor(0.5 - 1j)),
+    ],
+    ids=["tensor", "array", "list of tensors", "complex number"],
+)
+def test_a_setting_of_several_numbers_is_recorded_by_its_values(setting, changed):
+    recorded = with_setting(setting)
+    assert recorded == with_setting(copy.deepcopy(setting))
+    assert recorded != with_setting(changed)
+    assert recorded["group0.lr"] == Scalar.of(0.1)
+
+
+def test_settings_in_a_list_have_a_name_each():
+    found = with_setting([torch.tensor(0.5), (2, np.float32(0.25)), torch.ones(2).expand(3, 2)])
+    assert found["group0.decays[0]"] == Scalar.of(0.5)
+    assert found["group0.decays[1][0]"] == Scalar.of(2)
+    assert found["group0.decays[1][1]"] == Scalar.of(0.25)
+    assert found["group0.decays[2]"] == digest_tensor("group0.decays[2]", torch.ones(3, 2))
+
+
 def test_a_tape_begins_no_state_of_an_optimizer():
     model = nn.Linear(3, 3)
     model.bias.requires_grad_(requires_grad=False)
@@ -260,7 +295,7 @@ def test_a_loss_in_a_format_that_traces_lack_is_refused_at_its_step(run):
 
 def test_an_array_of_objects_is_refused_by_its_place():
     with pytest.raises(RecordingError, match=r"batch\['names'\] can't be digested") as caught:
-        digest_batch({"names": np.array(["a", "bc"], dtype=object)}, where="here")
+        start_batch({"names": np.array(["a", "bc"], dtype=object)}, where="here")()
     assert "numpy.ndarray of object" in str(caught.value)
 
 
@@ -270,5 +305,54 @@ def test_what_lies_between_long_doubles_is_not_part_of_their_digest(dtype):
     one, other = np.arange(3).astype(dtype), np.arange(3).astype(dtype)
     one.view(np.uint8).reshape(-1, 16)[:, 10:] = 1
     other.view(np.uint8).reshape(-1, 16)[:, 10:] = 2
-    digests = {digest_batch(each, where="").whole for each in (one, other, other + 1)}
+    digests = {start_batch(each, where="")().whole for each in (one, other, other + 1)}
     assert len(digests) == 2
+    fields = [each.view([("wide", dtype)]) for each in (one, other, other + 1)]
+    assert len({digest_array("x", each) for each in fields}) == 2
+
+
+PART = np.dtype([("kind", "u1"), ("place", "i8")], align=True)
+
+
+def assign(array: Any, value: int) -> None:
+    """Write a number into every field, and nothing between them."""
+    for name in array.dtype.names:
+        if array[name].dtype.names is None:
+            array[name] = value
+        else:
+            assign(array[name], value)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.dtype([("flag", "u1"), ("value", "f8")], align=True),
+        np.dtype([("part", PART), ("label", "i2")]),
+        np.dtype([("parts", PART, (2, 3))]),
+        np.dtype({"names": ["x"], "formats": ["f4"], "itemsize": 12}),
+    ],
+    ids=["between fields", "within a field", "within a sub-array", "at the end"],
+)
+def test_the_padding_of_a_structured_array_is_not_part_of_its_digest(dtype):
+    one, other, changed = (np.full(4 * dtype.itemsize, n, "u1").view(dtype) for n in (1, 2, 2))
+    for array, value in ((one, 5), (other, 5), (changed, 6)):
+        assign(array, value)
+    assert one.tobytes() != other.tobytes()
+    assert digest_array("x", one) == digest_array("x", other)
+    assert digest_array("x", changed) != digest_array("x", other)
+
+
+@pytest.mark.parametrize(
+    ("fields", "digest"),
+    [
+        ([("id", "<i4"), ("mean", "<f8")], "7737975161c4a7778d4263b79c6869df"),
+        (
+            [("part", [("kind", "u1"), ("pair", "<i2", (2,))]), ("name", "S3")],
+            "82d3ccc91a85d9440a89af164e38a295",
+        ),
+    ],
+)
+def test_a_structured_array_without_padding_has_the_digest_that_goldens_hold(fields, digest):
+    dtype = np.dtype(fields)
+    array = np.arange(5 * dtype.itemsize, dtype="u1").view(dtype)
+    assert digest_array("x", array) == digest

@@ -17,7 +17,7 @@ from goldtrace.model.spec import RunSpec
 from goldtrace.model.tape import Phase
 from goldtrace.model.trace import INITIAL_STEP, Header
 from goldtrace.model.verdict import Rung
-from goldtrace.recording.batch import digest_batch
+from goldtrace.recording.batch import start_batch
 from goldtrace.recording.digest import digest_tensor
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
@@ -268,9 +268,9 @@ def test_data_is_part_of_the_header(run):
 def test_a_batch_in_another_order_has_the_same_samples():
     images, labels = torch.randn(6, 3, 2), torch.arange(6)
     order = torch.tensor([1, 0, 2, 3, 5, 4])
-    one = digest_batch((images, labels), where="here")
-    other = digest_batch((images[order], labels[order]), where="here")
-    mixed = digest_batch((images[order], labels), where="here")
+    one = start_batch((images, labels), where="here")()
+    other = start_batch((images[order], labels[order]), where="here")()
+    mixed = start_batch((images[order], labels), where="here")()
     assert one.whole != other.whole
     assert one.samples == other.samples
     assert mixed.samples not in (None, one.samples)
@@ -287,12 +287,12 @@ def test_a_batch_in_another_order_has_the_same_samples():
     ],
 )
 def test_every_nest_of_plain_values_has_a_digest(batch):
-    assert len(digest_batch(batch, where="here").whole) == 32
+    assert len(start_batch(batch, where="here")().whole) == 32
 
 
 def test_a_batch_of_something_else_is_an_error_that_names_its_place():
     with pytest.raises(RecordingError, match=r"batch\[1\]\['x'\] can't be digested") as caught:
-        digest_batch((1, {"x": object()}), where="a-run, step 3")
+        start_batch((1, {"x": object()}), where="a-run, step 3")()
     assert "builtins.object" in str(caught.value)
 
 
@@ -418,14 +418,14 @@ def test_the_norm_is_of_the_gradients_of_all_optimizers(run):
 
 def test_arrays_of_any_stride_are_batches_and_numbers_without_a_common_format_are_refused(run):
     rows = np.arange(6.0).reshape(3, 2)
-    assert digest_batch(rows[::-1], where="").samples == digest_batch(rows, where="").samples
-    assert digest_batch(rows[::-1], where="").whole != digest_batch(rows, where="").whole
-    assert digest_batch(rows.astype(np.longdouble), where="").samples is None
+    assert start_batch(rows[::-1], where="")().samples == start_batch(rows, where="")().samples
+    assert start_batch(rows[::-1], where="")().whole != start_batch(rows, where="")().whole
+    assert start_batch(rows.astype(np.longdouble), where="")().samples is None
     with pytest.raises(RecordingError, match="loss is not a single real number"):
         run.step(loss=np.longdouble(1.5))
 
 
 def test_samples_are_not_called_the_same_where_something_has_no_rows():
     rows = torch.arange(6.0).view(3, 2)
-    assert digest_batch((rows, ["cat", "dog", "cow"]), where="").samples is None
-    assert digest_batch((rows, torch.tensor(0.5)), where="").samples is None
+    assert start_batch((rows, ["cat", "dog", "cow"]), where="")().samples is None
+    assert start_batch((rows, torch.tensor(0.5)), where="")().samples is None

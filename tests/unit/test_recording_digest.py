@@ -17,7 +17,7 @@ from goldtrace.recording.digest import (
     digest_text,
     raw_bytes,
 )
-from goldtrace.recording.sketch import sketch_tensors
+from goldtrace.recording.sketch import start_sketches
 
 DTYPES = [
     torch.float64,
@@ -213,13 +213,13 @@ def test_nested_tensors_are_digested_part_by_part(layout):
 def test_the_less_usual_dtypes_have_digests_and_sketches(dtype):
     tensor = torch.arange(16, dtype=torch.uint8).view(getattr(torch, dtype))
     assert digest_tensor("w", tensor) != digest_tensor("w", tensor.view(torch.uint8))
-    assert set(sketch_tensors({"w": tensor})) == {"w"}
+    assert set(start_sketches({"w": tensor})()) == {"w"}
 
 
 def test_a_dtype_that_torch_cannot_convert_has_a_digest_and_no_sketch():
     tensor = torch.arange(16, dtype=torch.uint8).view(torch.bits8)
     assert len(digest_tensor("w", tensor)) == 32
-    assert sketch_tensors({"w": tensor}) == {}
+    assert start_sketches({"w": tensor})() == {}
 
 
 def test_a_tensor_without_values_is_an_error_that_names_it():

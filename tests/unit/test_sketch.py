@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from goldtrace.recording import sketch as sketches
-from goldtrace.recording.sketch import buckets_for, sketch_tensors
+from goldtrace.recording.sketch import buckets_for, start_sketches
 
 
 def norm(sketch: tuple[float, ...]) -> float:
@@ -15,7 +15,7 @@ def norm(sketch: tuple[float, ...]) -> float:
 
 
 def sketch(tensor: torch.Tensor, name: str = "weight") -> tuple[float, ...]:
-    return sketch_tensors({name: tensor})[name]
+    return start_sketches({name: tensor})()[name]
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 4_000, 65_536, 200_001])
@@ -92,7 +92,7 @@ def test_a_nan_stays_a_nan():
 
 
 def test_sparse_tensors_are_left_out():
-    assert sketch_tensors({"a": torch.eye(3).to_sparse(), "b": torch.eye(3)}).keys() == {"b"}
+    assert start_sketches({"a": torch.eye(3).to_sparse(), "b": torch.eye(3)})().keys() == {"b"}
 
 
 @pytest.mark.parametrize(("tensors", "buckets"), [(1, 8), (64, 8), (65, 4), (128, 4), (5_000, 2)])
@@ -104,7 +104,7 @@ def test_sketching_draws_nothing_and_changes_nothing():
     model = nn.Linear(40, 30)
     state = torch.get_rng_state()
     before = model.weight.detach().clone()
-    sketch_tensors(dict(model.named_parameters()))
+    start_sketches(dict(model.named_parameters()))()
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(model.weight, before)
 

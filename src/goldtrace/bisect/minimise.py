@@ -40,12 +40,11 @@ class Cause(Generic[Change]):
 class Causes(Generic[Change]):
     """Every cause that was found, each sufficient by itself.
 
-    ``rest`` are the changes that are left once the causes and what depends on them are held
-    back; ``complete`` says that these were seen to cause nothing.
+    ``complete`` says that what is left, once the causes and what depends on them are held back, was
+    seen to cause nothing.
     """
 
     found: tuple[Cause[Change], ...]
-    rest: tuple[Change, ...]
     complete: bool
 
 
@@ -79,7 +78,7 @@ def find_causes(
             held |= dependents(change)
         rest = [change for change in rest if change not in held]
     complete = not rest or remember(frozenset(rest)) is Answer.GOOD
-    return Causes(found=tuple(found), rest=tuple(rest), complete=complete)
+    return Causes(found=tuple(found), complete=complete)
 
 
 def _smallest(

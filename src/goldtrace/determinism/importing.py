@@ -97,4 +97,6 @@ def _keep_streams(undo: ExitStack) -> None:
     numpy_random, torch = (sys.modules[name] for name in _LIBRARIES)
     undo.callback(random.setstate, random.getstate())
     undo.callback(numpy_random.set_state, numpy_random.get_state(legacy=False))
+    # Called first: another kind of generator doesn't take the state.
+    undo.callback(numpy_random.set_bit_generator, numpy_random.get_bit_generator())
     undo.callback(torch.set_rng_state, torch.get_rng_state())

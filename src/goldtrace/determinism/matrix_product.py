@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.determinism.override import Override, array_of
+from goldtrace.override import Override, array_of
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from goldtrace.determinism.override import Override
+from goldtrace.override import Override
 
 if TYPE_CHECKING:
     import torch

@@ -191,9 +191,19 @@ def _numpy_state() -> bytes:
     import numpy as np
 
     state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - the legacy generator's state
+    if state["bit_generator"] != "MT19937":
+        # Set by numpy.random.set_bit_generator; each kind has entries of its own.
+        return _exact(state).encode()
     inner = state["state"]
     rest = f"{inner['pos']} {state['has_gauss']} {float(state['gauss']).hex()}"
     return bytes(inner["key"].tobytes()) + rest.encode()
+
+
+def _exact(state: Any) -> str:
+    """Numbers, text and arrays in dictionaries, in full: ``repr`` shortens an array."""
+    if isinstance(state, dict):
+        return repr({key: _exact(value) for key, value in sorted(state.items())})
+    return repr(state.tolist() if hasattr(state, "tolist") else state)
 
 
 def _accelerator_states(torch: Any) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from goldtrace.determinism.scratch_memory import FILLED
 from goldtrace.determinism.square_root import SQUARE_ROOT
 
 if TYPE_CHECKING:
-    from goldtrace.determinism.override import Override
+    from goldtrace.override import Override
 
 Restore = Callable[[], None]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,9 +52,3 @@ class Calibration:
     def horizon(self) -> int | None:
         """The last step up to which no quantity is lost in noise; ``None`` without quantities."""
         return min(self.horizons.values(), default=None)
-
-    def linear_range(self, response: Response) -> float:
-        """The noise in ulp up to which the response is proportional to it, by a factor of two."""
-        expected = response.small * self.large / self.small
-        proportional = expected / 2 <= response.large <= 2 * expected
-        return self.large if proportional and 0 < expected < math.inf else self.small

@@ -35,27 +35,21 @@ _LEAVES = (torch.Tensor, np.ndarray, np.generic, bool, int, float, str, bytes)
 class BatchDigest:
     """The digest of a batch as it is, and that of its samples regardless of their order.
 
-    ``samples`` is ``None`` when the leaves of the batch have no common first dimension.
+    ``samples`` is ``None`` when the leaves of the batch have no common first dimension. It is of
+    their bytes alone: only ``whole`` tells apart samples of another shape or dtype.
     """
 
     whole: str
     samples: str | None
 
 
-def digest_batch(batch: Any, *, where: str) -> BatchDigest:
+def start_batch(batch: Any, *, where: str) -> Callable[[], BatchDigest]:
     """Digest a nest of mappings, sequences, dataclasses, tensors, arrays, numbers and text.
+
+    As it is now: what a GPU holds is fetched without waiting for it, and the call waits.
 
     Raises:
         RecordingError: the nest holds something else; the message names its place and type.
-    """
-    return _digest(dict(_leaves("batch", batch, where)))
-
-
-def start_batch(batch: Any, *, where: str) -> Callable[[], BatchDigest]:
-    """``digest_batch`` of a batch as it is now; what a GPU holds is fetched without waiting for it.
-
-    Raises:
-        RecordingError: as ``digest_batch``.
     """
     leaves = dict(_leaves("batch", batch, where))
     if not any(isinstance(leaf, torch.Tensor) and leaf.is_cuda for leaf in leaves.values()):

@@ -101,11 +101,30 @@ def digest_array(name: str, array: Any) -> str:
         msg = f"an array of Python objects has no bytes to digest: {name}"
         raise TypeError(msg)
     data = contiguous.reshape(-1).view(np.uint8)
-    if contiguous.dtype.kind in "fc" and np.finfo(contiguous.dtype).nmant == _X87:
-        # Ten bytes that count in each element of twelve or sixteen; the others hold anything.
-        data = data.reshape(-1, np.dtype(np.longdouble).itemsize)[:, :10].ravel()
+    counting = _counting(contiguous.dtype)
+    if not counting.all():
+        data = data.reshape(-1, counting.size)[:, counting].ravel()
     _update_in_chunks(state, data.data)
     return state.hexdigest()
+
+
+def _counting(dtype: Any) -> Any:
+    """Which bytes of an element of a numpy dtype hold its value: the others hold anything."""
+    import numpy as np
+
+    if dtype.subdtype is not None:
+        element, shape = dtype.subdtype
+        return np.tile(_counting(element), math.prod(shape))
+    if dtype.names is not None:
+        counting = np.zeros(dtype.itemsize, dtype=bool)
+        for field, offset in (dtype.fields[name][:2] for name in dtype.names):
+            counting[offset : offset + field.itemsize] |= _counting(field)
+        return counting
+    if dtype.kind in "fc" and np.finfo(dtype).nmant == _X87:
+        width = np.dtype(np.longdouble).itemsize
+        # Ten of twelve or sixteen bytes, of each of the two parts where it is complex.
+        return np.tile(np.repeat([True, False], [10, width - 10]), dtype.itemsize // width)
+    return np.ones(dtype.itemsize, dtype=bool)
 
 
 def digest_content(data: memoryview) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from goldtrace.model.scalar import Scalar
+from goldtrace.recording.digest import digest_array, digest_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ _IMPLEMENTATION = frozenset(
 def hyperparameters(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Scalar | str]:
     """Every hyper-parameter of every group as ``group0.lr``, ``group0.betas[1]``, ….
 
+    Of tensors and arrays with several elements, the digest.
     Switches that are off and options that are unset are left out, and so are entries that the
     optimizer's constructor doesn't know but its base class added: both differ between torch
     releases without any meaning.
@@ -80,11 +82,16 @@ def _named_state(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor | st
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, Scalar | str]]:
     if value is None or value is False:
         return
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        # A learning rate may be a tensor, for capturable optimizers; its format isn't the point.
-        yield name, Scalar.of(float(value.item()))
+    if isinstance(value, torch.Tensor):
+        if value.numel() == 1 and not value.is_complex():
+            # A learning rate may be one, for capturable optimizers; its format isn't the point.
+            yield name, Scalar.of(float(value.item()))
+        else:
+            yield name, digest_tensor(name, value)
     elif isinstance(value, np.generic):
         yield from _flatten(name, value.item())
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        yield name, digest_array(name, value)
     elif isinstance(value, (bool, int, float)):
         yield name, Scalar.of(value)
     elif isinstance(value, (list, tuple)):

@@ -344,8 +344,8 @@ class GoldenRun:
             self._perturbation.before_update(optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         with self._tape.paused():
-            gradients = watched.gradients(parameters)
-        self._pending[place:] = [(gradients, watched.hyperparameters(), prefix)]
+            gradients, settings = watched.gradients(parameters), watched.hyperparameters()
+        self._pending[place:] = [(gradients, settings, prefix)]
         self._tape.optimizer_begins(optimizer, watched.names)
 
     def _take_gradients(self, watched: Watched) -> tuple[Gradients, Settings]:

@@ -47,17 +47,13 @@ def buckets_for(tensors: int) -> int:
     return buckets
 
 
-def sketch_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, Sketch]:
-    """The sketch of each strided tensor; float64 sums, the same on every device but for rounding.
-
-    Tensors of other layouts are left out.
-    """
-    return start_sketches(tensors)()
-
-
 @torch.no_grad()
 def start_sketches(tensors: Mapping[str, torch.Tensor]) -> Callable[[], dict[str, Sketch]]:
-    """Begin to sketch tensors as they are now, on the device that holds them."""
+    """Begin to sketch tensors as they are now, on the device that holds them; the call waits.
+
+    Float64 sums, the same on every device but for rounding. Tensors that are not strided are left
+    out.
+    """
     own = {name: held(name, tensor).detach() for name, tensor in tensors.items()}
     chosen = {name: tensor for name, tensor in own.items() if has_numbers(tensor)}
     buckets = buckets_for(len(chosen))
@@ -159,7 +155,7 @@ def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
     widened = wide.numpy()
     total = np.zeros(_WIDTH)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
-    pieces = flat.split(_PIECE) if flat.numel() else ()
+    pieces = torch.split(flat, _PIECE) if flat.numel() else ()
     for start, piece in zip(_starts(name, len(pieces)), pieces, strict=True):
         count = len(piece)
         full = -(-count // _WIDTH) * _WIDTH

@@ -9,50 +9,13 @@ registered for the whole process, as the square root is.
 from __future__ import annotations
 
 import math
-import threading
-import warnings
 from typing import Any
 
 import torch
 
+from goldtrace.override import Override
+
 _GRID = 2.0**16
-_lock = threading.Lock()
-_library: Any = None
-_users = 0
-
-
-def replace_draws() -> None:
-    """Draw from integers, for the whole process. Uses nest."""
-    global _library, _users  # noqa: PLW0603 - torch's dispatcher is one for the process, as is this
-    with _lock:
-        _users += 1
-        if _library is None:
-            _library = _register()
-
-
-def restore_draws() -> None:
-    """Take back one ``replace_draws``; with the last one torch's own kernels return."""
-    global _library, _users  # noqa: PLW0603 - see replace_draws
-    with _lock:
-        _users -= 1
-        if _users == 0 and _library is not None:
-            _library._destroy()  # noqa: SLF001 - the public way to end a registration came later
-            _library = None
-
-
-def _register() -> Any:
-    library: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # overriding is the point; some releases warn of it
-        for name, kernel in (
-            ("uniform_", _uniform),
-            ("normal_", _normal),
-            ("exponential_", _exponential),
-            ("bernoulli_.float", _bernoulli),
-            ("bernoulli_.Tensor", _bernoulli),
-        ):
-            library.impl(name, kernel, "CPU")
-    return library
 
 
 def _unit(count: int, generator: Any) -> torch.Tensor:
@@ -95,3 +58,14 @@ def _exponential(x: torch.Tensor, lambd: float = 1.0, *, generator: Any = None) 
 def _bernoulli(x: torch.Tensor, p: Any = 0.5, *, generator: Any = None) -> torch.Tensor:
     drawn = _unit(x.numel(), generator).view(x.shape)
     return x.copy_(drawn < p)
+
+
+DRAWS = Override(
+    {
+        "uniform_": _uniform,
+        "normal_": _normal,
+        "exponential_": _exponential,
+        "bernoulli_.float": _bernoulli,
+        "bernoulli_.Tensor": _bernoulli,
+    }
+)

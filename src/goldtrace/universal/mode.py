@@ -14,6 +14,7 @@ So kernels may differ in the last bits of a float64, and nothing of it reaches w
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,15 @@ from torch.optim.optimizer import (
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from goldtrace.universal import convolution, draws, exact
+from goldtrace.universal import convolution, exact
 from goldtrace.universal.closure import around_closure
+from goldtrace.universal.draws import DRAWS
 from goldtrace.universal.names import COMPOUND, EXACT, KEEPS, STATISTICS
 from goldtrace.universal.rounding import Enter, round_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from typing_extensions import Self
 
@@ -52,7 +55,7 @@ class UniversalMode(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stepping = 0
+        self._steps: list[FrameType] = []
         self._hooks: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -60,15 +63,16 @@ class UniversalMode(TorchFunctionMode):
             register_optimizer_step_pre_hook(self._step_begins),
             register_optimizer_step_post_hook(self._step_ends),
         ]
-        draws.replace_draws()
+        DRAWS.begin()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
-        draws.restore_draws()
+        DRAWS.end()
         for hook in self._hooks:
             hook.remove()
+        self._steps.clear()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -89,7 +93,7 @@ class UniversalMode(TorchFunctionMode):
         return _widely(func, name, args, kwargs, narrow)
 
     def _is_state(self, name: str, narrow: list[torch.Tensor]) -> bool:
-        if self._stepping:
+        if self._is_stepping():
             return True
         needs_gradient = any(x.requires_grad for x in narrow)
         if torch.is_grad_enabled():
@@ -100,7 +104,7 @@ class UniversalMode(TorchFunctionMode):
     def _step_begins(
         self, _optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Step | None:
-        self._stepping += 1
+        self._steps.append(sys._getframe(1))  # noqa: SLF001 - torch's call of the step
         return around_closure(args, kwargs, self._as_training)
 
     def _as_training(self, closure: Callable[[], Any]) -> Callable[[], Any]:
@@ -108,15 +112,23 @@ class UniversalMode(TorchFunctionMode):
 
         @functools.wraps(closure)
         def trained() -> Any:
-            steps, self._stepping = self._stepping, 0
-            loss = closure()  # where it fails, the step that it was part of is over, too
-            self._stepping = steps
-            return loss
+            steps, self._steps = self._steps, []
+            try:
+                return closure()
+            finally:
+                self._steps = steps
 
         return trained
 
     def _step_ends(self, *_: Any) -> None:
-        self._stepping -= 1
+        step = sys._getframe(1)  # noqa: SLF001 - as in _step_begins
+        self._steps = [other for other in self._steps if other is not step]
+
+    def _is_stepping(self) -> bool:
+        """Whether an optimizer takes a step: one that raised is over, and no hook says so."""
+        while self._steps and not _is_running(self._steps[-1]):
+            self._steps.pop()
+        return bool(self._steps)
 
 
 def begin() -> None:
@@ -134,6 +146,14 @@ def end() -> None:
 def in_force() -> bool:
     """Whether a mode is in force in this thread."""
     return bool(_stack())
+
+
+def _is_running(call: FrameType) -> bool:
+    """Whether a call is under way in this thread."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - what inspect.currentframe calls
+    while frame is not None and frame is not call:
+        frame = frame.f_back
+    return frame is call
 
 
 def _is_private(name: str) -> bool:
