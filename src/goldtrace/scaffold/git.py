@@ -28,8 +28,8 @@ _HOOK = """\
         name: every change of a golden has its ledger entry
         entry: goldtrace ledger --verify
         language: system
-        files: ^{golden}/
         pass_filenames: false
+        always_run: true
 """
 
 
@@ -54,16 +54,19 @@ def attributes(root: Path, golden: str) -> Change:
     )
 
 
-def pre_commit(root: Path, golden: str) -> Change:
-    """The hook that keeps a golden from being committed without its ledger entry."""
-    hook = _HOOK.format(golden=golden)
+def pre_commit(root: Path) -> Change:
+    """The hook that keeps a golden from being committed without its ledger entry.
+
+    It always runs: where the goldens are is for pytest's settings to say, and a commit that only
+    removes files has none to filter by.
+    """
     purpose = "no golden without its entry in the ledger"
     before = read(root, PRE_COMMIT)
     if before is None:
-        return Change(path=PRE_COMMIT, action=Action.CREATE, purpose=purpose, after=_REPOS + hook)
+        return Change(path=PRE_COMMIT, action=Action.CREATE, purpose=purpose, after=_REPOS + _HOOK)
     if "goldtrace ledger" in before:
         return Change(path=PRE_COMMIT, action=Action.UNCHANGED, purpose=purpose, before=before)
-    note = f"it has hooks already; add this one below repos:\n{hook}"
+    note = f"it has hooks already; add this one below repos:\n{_HOOK}"
     return Change(path=PRE_COMMIT, action=Action.LEFT, purpose=purpose, before=before, note=note)
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.model.spec import RunKind
+from goldtrace.store.configured import DEFAULT, configured_golden_dir
 
 if TYPE_CHECKING:
     from goldtrace.model.spec import RunSpec
 
-_DEFAULT = "golden"
 
-
-def record_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
+def record_command(spec: RunSpec, device: str, golden_dir: Path = Path(DEFAULT)) -> str:
     """What to type to write the golden of a run."""
     place = golden_option(golden_dir)
     if spec.kind is RunKind.TEST:
@@ -23,7 +22,7 @@ def record_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT)
     return f"goldtrace record {shlex.quote(spec.name)} --device {device}{place} --reason '…'"
 
 
-def check_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
+def check_command(spec: RunSpec, device: str, golden_dir: Path = Path(DEFAULT)) -> str:
     """What to type to check a run."""
     place = golden_option(golden_dir)
     if spec.kind is RunKind.TEST:
@@ -31,7 +30,7 @@ def check_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT))
     return f"goldtrace check {shlex.quote(spec.name)} --device {device}{place}"
 
 
-def explain_command(name: str, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
+def explain_command(name: str, device: str, golden_dir: Path = Path(DEFAULT)) -> str:
     """What to type to have the failure of a run explained."""
     where = "" if device == "cpu" else f" --device {device}"
     return f"goldtrace explain {shlex.quote(name)}{where}{golden_option(golden_dir)}"
@@ -43,7 +42,7 @@ def golden_option(golden_dir: Path) -> str:
     It is empty where a command in the current directory looks there anyway.
     """
     here, folder = Path.cwd(), golden_dir.absolute()
-    if folder == here / _DEFAULT:
+    if folder == here / configured_golden_dir(here):
         return ""
     shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
     return f" --golden-dir {shlex.quote(str(shown))}"
