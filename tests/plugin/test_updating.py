@@ -79,6 +79,21 @@ def test_an_update_writes_what_it_names(three: Project, option: str, written: se
         assert last["reason"] == "a new schedule"
 
 
+@pytest.mark.parametrize("choice", ["mising", ""])
+def test_an_update_of_what_there_is_none_of_is_one_error(project: Project, choice: str) -> None:
+    project.without_torch()
+    project.write("test_one.py", "def test_one(golden_run): golden_run.step(loss=1.0)")
+    result = project.run(f"--golden-update={choice}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.outlines == []
+    shown = [line for line in result.errlines if line]
+    assert shown == [
+        "ERROR: --golden-update: expected missing, failing or all after the sign =, or nothing for "
+        f"missing and failing goldens, found '{choice}'"
+    ]
+    assert not project.goldens()
+
+
 def test_updating_all_leaves_unchanged_goldens_unchanged(three: Project) -> None:
     before = three.goldens()
     three.run("--golden-update=all", "--golden-report=report").assert_outcomes(passed=3)
