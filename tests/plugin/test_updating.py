@@ -87,10 +87,11 @@ def test_an_update_of_what_there_is_none_of_is_one_error(project: Project, choic
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.outlines == []
     shown = [line for line in result.errlines if line]
-    assert shown == [
+    message = (
         "ERROR: --golden-update: expected missing, failing or all after the sign =, or nothing for "
         f"missing and failing goldens, found '{choice}'"
-    ]
+    )
+    assert shown == [message]
     assert not project.goldens()
 
 
