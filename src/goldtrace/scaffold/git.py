@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
+from goldtrace.environment.git import ask_git
 from goldtrace.scaffold.change import Action, Change, read
 
 if TYPE_CHECKING:
@@ -72,14 +71,10 @@ def pre_commit(root: Path) -> Change:
 
 def ask(root: Path, *arguments: str) -> str | None:
     """What git answers; ``None`` where there is no git, no repository or no answer."""
-    git = shutil.which("git")
-    if git is None:
+    answer = ask_git(root, *arguments)
+    if answer is None or answer.returncode != 0:
         return None
-    # Arguments of ours alone, and no shell.
-    answer = subprocess.run(  # noqa: S603
-        [git, *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
+    return answer.stdout.decode("utf-8", "replace").strip() or None
 
 
 def is_clone(root: Path) -> bool:
