@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,6 +95,21 @@ def test_an_update_of_what_there_is_none_of_is_one_error(project: Project, choic
     )
     assert shown == [message]
     assert not project.goldens()
+
+
+@pytest.mark.parametrize("options", [(), ("--golden-dir", "golden")])
+def test_a_command_that_is_shown_works_where_pytest_was_called(
+    project: Project, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    project.without_torch()
+    project.write("tests/deep/test_one.py", "def test_one(golden_run): golden_run.step(loss=1.0)")
+    monkeypatch.chdir(project.path / "tests" / "deep")
+    shown = project.run(*options).stdout.str()
+    (command,) = set(re.findall(r"pytest \S+::.*--golden-update.*", shown))
+    program, *arguments = shlex.split(command)
+    assert program == "pytest"
+    project.run(*arguments).assert_outcomes(passed=1)
+    project.run(*options).assert_outcomes(passed=1)
 
 
 def test_updating_all_leaves_unchanged_goldens_unchanged(three: Project) -> None:

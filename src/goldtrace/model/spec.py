@@ -33,7 +33,8 @@ class RunSpec:
     ``tolerance`` maps the name of a metric, or ``*`` for all metrics without one, to its
     tolerance; ``rounding_ulp`` is the largest equivalent noise that counts as rounding, ``None``
     for goldtrace's own threshold. ``tape`` lists the numbers of the steps whose operators are
-    recorded. ``place`` is file and line of the entry point, for messages.
+    recorded. ``place`` is for messages and counts from the current directory: file and line of
+    the entry point, or a test's node id as it is typed there.
     """
 
     name: str
