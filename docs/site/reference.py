@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from _pytest.config.argparsing import Parser
 
@@ -65,7 +66,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 def plugin_options() -> str:
     """The options of the pytest plugin, and the settings that may stand in its configuration."""
     parser = Parser(_ispytest=True)
-    pytest_plugin.pytest_addoption(parser)
+    pytest_plugin.pytest_addoption(parser, pytest.PytestPluginManager())
     rows = [
         f"| `{_with_metavar(option.names()[0], option.attrs().get('metavar'))}` "
         f"| {_cell(option.attrs()['help'])} |"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.determinism import profile_for
 from goldtrace.environment import require_platform
-from goldtrace.errors import RunnerDiedError, UsageError, error_from_json
+from goldtrace.errors import EntryPointError, RunnerDiedError, UsageError, error_from_json
 from goldtrace.heartbeat import steps_done
 from goldtrace.model.codec import HEADER, STEPS, decode_trace, read_files
 from goldtrace.model.execution import Execution
@@ -112,7 +112,10 @@ def launch(
                 status = end(child)
         error = out / "error.json"
         if error.exists():
-            raise error_from_json(json.loads(error.read_text(encoding="utf-8")))
+            raised = error_from_json(json.loads(error.read_text(encoding="utf-8")))
+            if isinstance(raised, EntryPointError):
+                raised.where = spec.place or raised.where
+            raise raised
         if status == 0 and (out / HEADER).exists() and (out / STEPS).exists():
             return decode_trace(read_files(out))
         raise RunnerDiedError(

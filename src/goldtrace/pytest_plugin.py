@@ -33,10 +33,12 @@ _UPDATES = {
     "--golden-update=failing": ("failing", "Write goldens that don't match only."),
     "--golden-update=all": ("all", "Write every golden that the session's tests have."),
 }
+_CHOICES = [value for value, _ in _UPDATES.values()][1:]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the options of goldtrace."""
+    _refuse_unknown_update(pluginmanager)
     group = parser.getgroup("goldtrace", "golden training runs")
     for option, (value, text) in _UPDATES.items():
         # Whole option strings, because an optional value would swallow a path that follows.
@@ -85,6 +87,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = "Absent data or devices and unused goldens fail as well."
     group.addoption("--golden-strict", action="store_true", help=text)
     parser.addini("golden_strict", text, type="bool", default=False)
+
+
+def _refuse_unknown_update(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Say what may be updated; argparse would only say that it ignores what follows the sign."""
+    config: pytest.Config | None = pluginmanager.get_plugin("pytestconfig")
+    for argument in config.invocation_params.args if config is not None else ():
+        option, sign, choice = str(argument).partition("=")
+        if f"{option}{sign}" == "--golden-update=" and argument not in _UPDATES:
+            raise pytest.UsageError(
+                f"--golden-update: expected {', '.join(_CHOICES[:-1])} or {_CHOICES[-1]} after the "
+                f"sign =, or nothing for missing and failing goldens, found {choice!r}"
+            )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -130,6 +130,18 @@ def test_a_run_that_fails_is_one_clear_error_and_writes_nothing(
     assert not project.contents("tiny")
 
 
+@pytest.mark.parametrize("command", [["check"], ["record", "--reason", "why"]])
+@pytest.mark.parametrize("entry", ["trainning:train", "training:trian"])
+def test_a_misspelt_entry_point_is_found_by_file_line_and_key(project, goldtrace, command, entry):
+    project.declare("tiny", "training:train")
+    file = project.root / "golden" / "tiny" / "run.toml"
+    file.write_text(f'# a comment\nseed = 3\nentry = "{entry}"\n')
+    status, out, err = goldtrace(*command)
+    assert status == 2
+    assert "golden/tiny/run.toml:3" in out + err
+    assert f'entry = "{entry}" ' in out + err
+
+
 def test_absent_data_skips_the_run_and_fails_it_under_strict(project, goldtrace):
     project.declare("tiny", "training:lacks_data")
     status, out, _ = goldtrace("check")

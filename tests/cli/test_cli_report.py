@@ -80,25 +80,30 @@ def test_what_is_no_report_is_refused_with_the_reason(goldtrace, tmp_path, conte
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_bisections_answer_is_rendered_too(goldtrace, tmp_path):
+@pytest.mark.parametrize(
+    ("conclusive", "answer"), [(True, "no change point"), (False, "inconclusive")]
+)
+def test_a_bisections_answer_is_rendered_too(goldtrace, tmp_path, conclusive, answer):
     document = {
         "schema": 1,
         "target": "tiny",
         "device": "cpu",
         "question": "engine 1.0 to 1.1, 2 releases",
         "until": "rounding",
-        "conclusive": True,
+        "conclusive": conclusive,
         "change_points": [],
         "causes": [],
         "probes": [],
-        "notes": [],
+        "notes": ["engine 1.1 is *odd*"],
     }
     path = tmp_path / "bisection.json"
     path.write_text(json.dumps(document))
     status, out, _ = goldtrace("report", path, "--html", "-")
     assert status == 0
-    assert "no change point" in out
-    assert "No change point." in goldtrace("report", path)[1]
+    assert f'<p class="finding">{answer}</p>' in out
+    page = goldtrace("report", path)[1]
+    assert f"{answer.capitalize()}." in page
+    assert r"engine 1.1 is \*odd\*" in page
 
 
 def test_a_terminal_shows_how_far_a_run_is(project):

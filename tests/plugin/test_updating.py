@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +79,37 @@ def test_an_update_writes_what_it_names(three: Project, option: str, written: se
         ledger = three.path / f"golden/tests.test_three--{name}/fake-cpu/ledger.jsonl"
         last = json.loads(ledger.read_text(encoding="utf-8").splitlines()[-1])
         assert last["reason"] == "a new schedule"
+
+
+@pytest.mark.parametrize("choice", ["mising", ""])
+def test_an_update_of_what_there_is_none_of_is_one_error(project: Project, choice: str) -> None:
+    project.without_torch()
+    project.write("test_one.py", "def test_one(golden_run): golden_run.step(loss=1.0)")
+    result = project.run(f"--golden-update={choice}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.outlines == []
+    shown = [line for line in result.errlines if line]
+    message = (
+        "ERROR: --golden-update: expected missing, failing or all after the sign =, or nothing for "
+        f"missing and failing goldens, found '{choice}'"
+    )
+    assert shown == [message]
+    assert not project.goldens()
+
+
+@pytest.mark.parametrize("options", [(), ("--golden-dir", "golden")])
+def test_a_command_that_is_shown_works_where_pytest_was_called(
+    project: Project, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    project.without_torch()
+    project.write("tests/deep/test_one.py", "def test_one(golden_run): golden_run.step(loss=1.0)")
+    monkeypatch.chdir(project.path / "tests" / "deep")
+    shown = project.run(*options).stdout.str()
+    (command,) = set(re.findall(r"pytest \S+::.*--golden-update.*", shown))
+    program, *arguments = shlex.split(command)
+    assert program == "pytest"
+    project.run(*arguments).assert_outcomes(passed=1)
+    project.run(*options).assert_outcomes(passed=1)
 
 
 def test_updating_all_leaves_unchanged_goldens_unchanged(three: Project) -> None:

@@ -40,19 +40,21 @@ class Index:
         yanked: bool = False,
         damaged: bool = False,
         starts: str | None = None,
+        tag: str = "py3-none-any",
     ) -> None:
         """A wheel with one module ``name``; a damaged one resolves and can't be installed.
 
-        ``starts`` are lines of a ``.pth`` file, which every interpreter reads as it starts.
+        ``starts`` are lines of a ``.pth`` file, which every interpreter reads as it starts;
+        ``tag`` says which interpreters and platforms can install the wheel.
         """
-        wheel = f"{name}-{version}-py3-none-any.whl"
+        wheel = f"{name}-{version}-{tag}.whl"
         info = f"{name}-{version}.dist-info"
         needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
         files = {
             f"{name}.py": code,
             f"{info}/METADATA": metadata,
-            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
         }
         if starts is not None:
             files[f"{name}.pth"] = starts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -24,12 +23,11 @@ if TYPE_CHECKING:
     from goldtrace.bisect.journal import Journal
     from goldtrace.bisect.probe import TraceCache
     from goldtrace.bisect.target import Target
+    from goldtrace.model.progress import Progress
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import Comparison
     from goldtrace.packages.uv import Wish
     from goldtrace.packages.workspace import Workspace
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,11 +81,14 @@ def first_change(bench: Bench, releases: Releases, *, confirm: bool = True) -> F
         answers = _answers(bench, count, probed)
     conclusion = conclude(count, answers) or NoBoundary(first=None, last=None)
     said = {releases.label(place): answer.value for place, answer in answers.items()}
+    untried = _untried_ends(releases, probed)
     if isinstance(conclusion, NoBoundary):
         note, conclusive = _no_boundary(releases, conclusion, answers)
-        return Found(points=(), answers=said, notes=(note,), conclusive=conclusive)
+        # The change may be in the end itself.
+        conclusive &= not untried
+        return Found(points=(), answers=said, notes=(*untried, note), conclusive=conclusive)
     point = _point(bench, releases, conclusion, probed, confirm=confirm)
-    return Found(points=(point,), answers=said)
+    return Found(points=(point,), answers=said, notes=untried)
 
 
 def every_change(bench: Bench, releases: Releases, *, confirm: bool = True) -> Found:
@@ -105,11 +108,16 @@ def every_change(bench: Bench, releases: Releases, *, confirm: bool = True) -> F
         _point(bench, releases, boundary, probed, confirm=confirm)
         for boundary in boundaries(usable, differ)
     )
-    notes = []
+    notes = [*_untried_ends(releases, probed)]
     if sum(usable.values()) < 2:  # noqa: PLR2004 - two ends
         notes.append("fewer than two releases could be tried")
     answers = _letters(releases, usable, differ)
-    return Found(points=points, answers=answers, notes=tuple(notes), conclusive=not notes)
+    return Found(
+        points=points,
+        answers=answers,
+        notes=tuple(notes),
+        conclusive=bool(points) or not notes,
+    )
 
 
 def _answers(bench: Bench, count: int, probed: Mapping[int, Probed]) -> dict[int, Answer]:
@@ -174,6 +182,16 @@ def _point(
         reproduction=examined.reproduction,
         noise=finding.noise,
         note=examined.note,
+    )
+
+
+def _untried_ends(releases: Releases, probed: Mapping[int, Probed]) -> tuple[str, ...]:
+    """A sentence for each end of the range that says nothing: its neighbour stood in for it."""
+    ends = (probed.get(place) for place in (0, len(releases.versions) - 1))
+    return tuple(
+        f"{end.label}, an end of the range, can't be tried: {end.outcome.reason}"
+        for end in ends
+        if end is not None and not end.usable
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from goldtrace.environment.ci import in_ci
 from goldtrace.errors import UsageError
 from goldtrace.model.spec import DEVICES
+from goldtrace.store.configured import configured_golden_dir
 
 
 def devices(text: str) -> tuple[str, ...]:
@@ -55,11 +56,16 @@ def add_golden_dir(parser: argparse.ArgumentParser) -> None:
     """Where the goldens are."""
     parser.add_argument(
         "--golden-dir",
-        type=Path,
-        default=Path("golden"),
+        type=golden_dir,
+        default="",  # A text, for argparse to convert when it is needed.
         metavar="DIR",
-        help="the directory of goldens (default: golden)",
+        help="the directory of goldens (default: golden_dir of pytest's settings, else golden)",
     )
+
+
+def golden_dir(text: str) -> Path:
+    """A directory, that of pytest's settings for an empty text; an ``argparse`` type."""
+    return Path(text or configured_golden_dir(Path()))
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from goldtrace.model.progress import Counted
     from goldtrace.model.spec import RunSpec
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.calibrating import Counted
     from goldtrace.workflow.checking import Watch
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
+from goldtrace.environment.git import ask_git
 from goldtrace.errors import UsageError
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 _REGULAR = (b"100644", b"100755")
@@ -27,10 +28,10 @@ def base_commit(root: Path, base: str | None) -> str | None:
         UsageError: there is no such revision, or the history that leads to it is not here.
     """
     if base is None:
-        head = _git(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+        head = ask_git(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
         return head.stdout.decode("ascii").strip() if head and head.returncode == 0 else None
     # After "--end-of-options" a name that begins with a dash is no option.
-    commit = _git(
+    commit = ask_git(
         root, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{base}^{{commit}}"
     )
     if commit is None or commit.returncode != 0:
@@ -40,7 +41,7 @@ def base_commit(root: Path, base: str | None) -> str | None:
             expected="a branch, tag or commit",
             hint=_FETCH,
         )
-    found = _git(root, "merge-base", "HEAD", commit.stdout.decode("ascii").strip())
+    found = ask_git(root, "merge-base", "HEAD", commit.stdout.decode("ascii").strip())
     if found is None or found.returncode != 0:
         raise UsageError(
             f"git finds no commit that this branch and {base!r} have in common",
@@ -57,7 +58,7 @@ def files_at(root: Path, commit: str, folder: str) -> dict[str, bytes]:
     Raises:
         UsageError: git cannot read them.
     """
-    listed = _answer(_git(root, "ls-tree", "-r", "-z", commit, "--", f"{folder}/"), root)
+    listed = _answer(ask_git(root, "ls-tree", "-r", "-z", commit, "--", f"{folder}/"), root)
     names: list[tuple[str, bytes]] = []
     for entry in filter(None, listed.split(b"\0")):
         facts, _, name = entry.partition(b"\t")
@@ -65,7 +66,7 @@ def files_at(root: Path, commit: str, folder: str) -> dict[str, bytes]:
         if kind == b"blob" and mode in _REGULAR:
             names.append((os.fsdecode(name).removeprefix(f"{folder}/"), blob))
     asked = b"".join(blob + b"\n" for _, blob in names)
-    answer = _answer(_git(root, "cat-file", "--batch", given=asked), root)
+    answer = _answer(ask_git(root, "cat-file", "--batch", given=asked), root)
     files: dict[str, bytes] = {}
     place = 0
     for path, _ in names:
@@ -74,22 +75,6 @@ def files_at(root: Path, commit: str, folder: str) -> dict[str, bytes]:
         files[path] = answer[end + 1 : end + 1 + size]
         place = end + 1 + size + 1
     return files
-
-
-def _git(
-    root: Path, *arguments: str, given: bytes | None = None
-) -> subprocess.CompletedProcess[bytes] | None:
-    try:
-        return subprocess.run(  # noqa: S603 - arguments, never a shell
-            ["git", *arguments],  # noqa: S607 - the user's git, wherever it is
-            cwd=root,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
-            input=given if given is not None else b"",
-            capture_output=True,
-            check=False,
-        )
-    except OSError:
-        return None
 
 
 def _answer(done: subprocess.CompletedProcess[bytes] | None, root: Path) -> bytes:

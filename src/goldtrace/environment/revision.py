@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goldtrace.environment.git import ask_git
 from goldtrace.model.environment import Revision
 
 if TYPE_CHECKING:
@@ -72,19 +72,8 @@ def _goldens(base: Path) -> list[str]:
 
 def _git(folder: Path, *arguments: str) -> bytes | None:
     """The output of a git command that changes nothing; ``None`` when it fails."""
-    try:
-        answer = subprocess.run(  # noqa: S603 - arguments are ours, never a shell
-            ["git", *arguments],  # noqa: S607 - the user's git, wherever it is
-            cwd=folder,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=_GIT_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout if answer.returncode == 0 else None
+    answer = ask_git(folder, *arguments, seconds=_GIT_SECONDS)
+    return answer.stdout if answer is not None and answer.returncode == 0 else None
 
 
 def _digest(base: Path, diff: bytes, untracked: list[bytes]) -> str:

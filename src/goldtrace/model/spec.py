@@ -33,7 +33,8 @@ class RunSpec:
     ``tolerance`` maps the name of a metric, or ``*`` for all metrics without one, to its
     tolerance; ``rounding_ulp`` is the largest equivalent noise that counts as rounding, ``None``
     for goldtrace's own threshold. ``tape`` lists the numbers of the steps whose operators are
-    recorded.
+    recorded. ``place`` is for messages and counts from the current directory: file and line of
+    the entry point, or a test's node id as it is typed there.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RunSpec:
     tolerance: Mapping[str, Tolerance] = field(default_factory=dict)
     rounding_ulp: float | None = None
     tape: tuple[int, ...] = (0, 10)
+    place: str | None = field(default=None, compare=False)
 
     def settings(self) -> dict[str, Any]:
         """The part of the spec that decides the numbers of the run, as JSON values.
@@ -69,7 +71,7 @@ class RunSpec:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as JSON values."""
+        """Every field as JSON values, but for the place, which isn't the run's."""
         return {
             **self.settings(),
             "name": self.name,

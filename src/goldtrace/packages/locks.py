@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from goldtrace.environment import suspicion
+from goldtrace.environment.git import ask_git
 from goldtrace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,20 +102,14 @@ def _read(place: str, root: Path) -> str:
     path = root / place
     revision, colon, file = place.partition(":")
     if colon and not path.exists():
-        shown = subprocess.run(  # noqa: S603 - arguments, never a shell
-            ["git", "show", f"{revision}:./{file}"],  # noqa: S607 - the git that the user uses
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if shown.returncode == 0:
-            return shown.stdout
+        shown = ask_git(root, "show", f"{revision}:./{file}")
+        if shown is not None and shown.returncode == 0:
+            return shown.stdout.decode("utf-8", "replace")
         raise UsageError(
             "git has no such file",
             where=place,
             expected="REVISION:PATH, for example HEAD~5:requirements.lock",
-            found=shown.stderr.strip(),
+            found=shown.stderr.decode("utf-8", "replace").strip() if shown else "no git",
         )
     try:
         return path.read_text(encoding="utf-8")

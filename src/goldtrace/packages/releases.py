@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from goldtrace.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from goldtrace.packages.uv import Uv
 
 
@@ -47,6 +50,46 @@ def releases(uv: Uv, package: str, *, first: str, last: str | None = None) -> tu
             hint=f"--from {newest} --to {first}" if high < low else None,
         )
     return tuple(reversed(found))
+
+
+def require_release(uv: Uv, package: str, version: str, *, option: str) -> None:
+    """Refuse a release that the index doesn't list, such as a mistyped one.
+
+    One that is listed and can't be used here (no wheel for this Python) passes: only a probe can
+    tell what is the matter with it. ``option`` is how the user named it, up to the version.
+
+    Raises:
+        FetchError: the index can't be asked.
+        UsageError: a version that is none, or no such release.
+    """
+    public = _version(version, package).public
+    if uv.lists(package, version):
+        return
+    # With the bound, for where only the local label is another one.
+    around = (uv.newest(package, f"<={public}"), uv.oldest(package, f">={public}"))
+    nearest = list(dict.fromkeys(filter(None, around)))
+    raise UsageError(
+        f"{package} has no release {version}",
+        where=f"{option}{version}",
+        expected=f"a release that the index lists; the nearest for this Python and platform: "
+        f"{' and '.join(nearest) or 'none'}",
+        found=version,
+        hint=f"{option}{nearest[0]}" if nearest else "look for the right name of the package",
+    )
+
+
+def require_releases(uv: Uv, requirements: Iterable[str]) -> None:
+    """Refuse requirements that ask for one release (``name==version``) that there is not.
+
+    Raises:
+        FetchError: the index can't be asked.
+        UsageError: there is no such release.
+    """
+    for requirement in map(Requirement, requirements):
+        for specifier in requirement.specifier:
+            if specifier.operator == "==" and not specifier.version.endswith(".*"):
+                name = f"{requirement.name}=="
+                require_release(uv, requirement.name, specifier.version, option=name)
 
 
 def _version(text: str, package: str) -> Version:

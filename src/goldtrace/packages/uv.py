@@ -30,6 +30,9 @@ _TRANSIENT = re.compile(
 _NO_SOLUTION = "No solution found"
 """In uv's words, the only failure that says that there is no such release."""
 
+_NOT_THERE = re.compile(r"there is no version of|was not found in the (package registry|provided)")
+"""In uv's words, that the index lists no such release; others say why one isn't usable."""
+
 _TAIL = 12
 """Lines of uv's output that a message shows."""
 
@@ -140,12 +143,39 @@ class Uv:
         Raises:
             FetchError: uv failed otherwise, which says nothing about releases.
         """
-        answer = self.call(
+        return self._release(package, bounds, "highest")
+
+    def oldest(self, package: str, bounds: str) -> str | None:
+        """As ``newest``, from the other end."""
+        return self._release(package, bounds, "lowest")
+
+    def lists(self, package: str, version: str) -> bool:
+        """Whether the index has this release, be it yanked or for another platform.
+
+        Raises:
+            FetchError: the index can't be asked.
+        """
+        answer = self._ask(f"{package}=={version}", prereleases=True)
+        if answer.returncode != 0:
+            _raise_if_transient(answer)
+        return _NO_SOLUTION not in answer.stderr or not _NOT_THERE.search(answer.stderr)
+
+    def _ask(
+        self, requirement: str, *arguments: str, prereleases: bool
+    ) -> subprocess.CompletedProcess[str]:
+        """Resolve one requirement without what it needs."""
+        return self.call(
             *("pip", "compile", "-", "--no-deps", "--python", str(self.python)),
             *("--no-header", "--no-annotate", "--no-strip-markers"),
-            *("--prerelease", "allow" if self.prereleases else "disallow"),
+            *("--prerelease", "allow" if prereleases else "disallow"),
             *(() if self.builds else ("--no-build",)),
-            stdin=f"{package}{bounds}\n",
+            *arguments,
+            stdin=f"{requirement}\n",
+        )
+
+    def _release(self, package: str, bounds: str, which: str) -> str | None:
+        answer = self._ask(
+            f"{package}{bounds}", "--resolution", which, prereleases=self.prereleases
         )
         if answer.returncode != 0:
             _raise_if_transient(answer)

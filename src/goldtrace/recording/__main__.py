@@ -69,7 +69,7 @@ def import_entry(spec: RunSpec) -> Callable[[GoldenRun], object]:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise EntryPointError(
-            f"the entry point {spec.entry!r} can't be imported",
+            f'entry = "{spec.entry}" can\'t be imported',
             where=spec.name,
             expected="package.module:function, importable from the project's root",
             found=f"{type(error).__name__}: {error}",
@@ -79,7 +79,7 @@ def import_entry(spec: RunSpec) -> Callable[[GoldenRun], object]:
         entry = getattr(entry, part, None)
     if not callable(entry):
         raise EntryPointError(
-            f"the entry point {spec.entry!r} is no function",
+            f'entry = "{spec.entry}" is no function',
             where=spec.name,
             expected=f"a function {function_name!r} in {module_name}",
             found="nothing of that name" if entry is None else type(entry).__name__,

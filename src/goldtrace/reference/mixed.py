@@ -7,17 +7,21 @@ one would halve at the first overflow and double by count, two more things that 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, make_dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from goldtrace.errors import SpecError
+from goldtrace.reference.config import read_config
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from torch.optim import Optimizer
+
+    from goldtrace.recording import GoldenRun
+    from goldtrace.reference.config import Config
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 _NEVER = 2**31 - 1
@@ -52,6 +56,22 @@ class Precision:
             return
         self.scaler.step(optimizer)
         self.scaler.update()
+
+
+def read_mixed(kind: type[Config], run: GoldenRun) -> tuple[Config, Precision]:
+    """The ``[config]`` of a run in mixed precision: the keys of ``kind`` and two more.
+
+    ``precision`` is what autocast computes in, ``bfloat16`` or ``float16``; ``loss_scale`` what
+    the loss is multiplied by, and the gradients divided by; constant.
+
+    Raises:
+        SpecError: a key is unknown or missing, or has a value that it can't have.
+    """
+    more = [("precision", str), ("loss_scale", float)]
+    whole = make_dataclass("Mixed", more, bases=(kind,), frozen=True, slots=True, kw_only=True)
+    config: Any = read_config(whole, run.config, run=run.name)
+    name, loss_scale = config.precision, config.loss_scale
+    return config, mixed_precision(name, loss_scale, run.device, run=run.name)
 
 
 def mixed_precision(name: str, loss_scale: float, device: str, *, run: str) -> Precision:

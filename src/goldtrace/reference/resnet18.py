@@ -30,7 +30,7 @@ from goldtrace.reference.images import (
 )
 from goldtrace.reference.manifest import packaged_manifest
 from goldtrace.reference.metrics import MulticlassAccuracy
-from goldtrace.reference.mixed import Precision, mixed_precision
+from goldtrace.reference.mixed import Precision, read_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,16 +69,6 @@ class Config:
     """Whether each residual branch starts as zero."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixedConfig(Config):
-    """The ``[config]`` of a ResNet-18 run in mixed precision."""
-
-    precision: str
-    """``bfloat16`` or ``float16``: what autocast computes in."""
-    loss_scale: float
-    """What the loss is multiplied by, and the gradients divided by; constant."""
-
-
 def train(run: GoldenRun) -> None:
     """Train for ``epochs`` and report the loss of each step and the accuracy on the test images.
 
@@ -92,9 +82,7 @@ def train(run: GoldenRun) -> None:
 
 def train_mixed(run: GoldenRun) -> None:
     """``train`` in mixed precision: ``[config]`` has ``precision`` and ``loss_scale`` as well."""
-    config = read_config(MixedConfig, run.config, run=run.name)
-    precision = mixed_precision(config.precision, config.loss_scale, run.device, run=run.name)
-    _train(run, config, precision)
+    _train(run, *read_mixed(Config, run))
 
 
 def _train(run: GoldenRun, config: Config, precision: Precision) -> None:

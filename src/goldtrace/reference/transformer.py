@@ -24,7 +24,7 @@ from goldtrace.reference import synthetic
 from goldtrace.reference.config import read_config, require
 from goldtrace.reference.manifest import packaged_manifest
 from goldtrace.reference.metrics import Mean, MulticlassAccuracy, Perplexity
-from goldtrace.reference.mixed import Precision, mixed_precision
+from goldtrace.reference.mixed import Precision, read_mixed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,16 +59,6 @@ class Config:
     """Gradients are scaled down to this norm."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixedConfig(Config):
-    """The ``[config]`` of a transformer run in mixed precision."""
-
-    precision: str
-    """``bfloat16`` or ``float16``: what autocast computes in."""
-    loss_scale: float
-    """What the loss is multiplied by, and the gradients divided by; constant."""
-
-
 def train(run: GoldenRun) -> None:
     """Train for ``epochs``; report each step's loss, then loss, accuracy and perplexity.
 
@@ -81,9 +71,7 @@ def train(run: GoldenRun) -> None:
 
 def train_mixed(run: GoldenRun) -> None:
     """``train`` in mixed precision: ``[config]`` has ``precision`` and ``loss_scale`` as well."""
-    config = read_config(MixedConfig, run.config, run=run.name)
-    precision = mixed_precision(config.precision, config.loss_scale, run.device, run=run.name)
-    _train(run, config, precision)
+    _train(run, *read_mixed(Config, run))
 
 
 def _train(run: GoldenRun, config: Config, precision: Precision) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
+from goldtrace.environment.git import ask_git
 from goldtrace.scaffold.change import Action, Change, read
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ _HOOK = """\
         name: every change of a golden has its ledger entry
         entry: goldtrace ledger --verify
         language: system
-        files: ^{golden}/
         pass_filenames: false
+        always_run: true
 """
 
 
@@ -54,29 +53,28 @@ def attributes(root: Path, golden: str) -> Change:
     )
 
 
-def pre_commit(root: Path, golden: str) -> Change:
-    """The hook that keeps a golden from being committed without its ledger entry."""
-    hook = _HOOK.format(golden=golden)
+def pre_commit(root: Path) -> Change:
+    """The hook that keeps a golden from being committed without its ledger entry.
+
+    It always runs: where the goldens are is for pytest's settings to say, and a commit that only
+    removes files has none to filter by.
+    """
     purpose = "no golden without its entry in the ledger"
     before = read(root, PRE_COMMIT)
     if before is None:
-        return Change(path=PRE_COMMIT, action=Action.CREATE, purpose=purpose, after=_REPOS + hook)
+        return Change(path=PRE_COMMIT, action=Action.CREATE, purpose=purpose, after=_REPOS + _HOOK)
     if "goldtrace ledger" in before:
         return Change(path=PRE_COMMIT, action=Action.UNCHANGED, purpose=purpose, before=before)
-    note = f"it has hooks already; add this one below repos:\n{hook}"
+    note = f"it has hooks already; add this one below repos:\n{_HOOK}"
     return Change(path=PRE_COMMIT, action=Action.LEFT, purpose=purpose, before=before, note=note)
 
 
 def ask(root: Path, *arguments: str) -> str | None:
     """What git answers; ``None`` where there is no git, no repository or no answer."""
-    git = shutil.which("git")
-    if git is None:
+    answer = ask_git(root, *arguments)
+    if answer is None or answer.returncode != 0:
         return None
-    # Arguments of ours alone, and no shell.
-    answer = subprocess.run(  # noqa: S603
-        [git, *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
+    return answer.stdout.decode("utf-8", "replace").strip() or None
 
 
 def is_clone(root: Path) -> bool:

@@ -43,7 +43,7 @@ def plan(request: Request) -> Plan:
     changes, notes, run = _run(request)
     changes.append(settings(request.root, request.golden))
     changes.append(git.attributes(request.root, request.golden))
-    changes.append(git.pre_commit(request.root, request.golden))
+    changes.append(git.pre_commit(request.root))
     files, more = _workflows(request)
     return Plan(
         root=request.root,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from configparser import ConfigParser
-from configparser import Error as IniError
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
@@ -12,17 +10,13 @@ from tomlkit.exceptions import TOMLKitError
 
 from goldtrace.errors import UsageError
 from goldtrace.scaffold.change import Action, Change, read
+from goldtrace.store.configured import DEFAULT, pytest_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "pyproject.toml"
 PURPOSE = "tells pytest where the goldens are"
-
-# Files that pytest prefers to pyproject.toml, and sections of others that it reads after it.
-_BEFORE = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
-_AFTER = (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
-_DEFAULT = "golden"
 
 
 def settings(root: Path, golden: str) -> Change:
@@ -37,11 +31,14 @@ def settings(root: Path, golden: str) -> Change:
     except TOMLKitError as error:
         raise UsageError("this is not TOML", where=FILE, found=str(error)) from error
     table = _table(document)
-    other = _read_instead(root, document)
-    note = other and f"pytest reads {other}: if it sets testpaths, add {golden} to them"
-    if note is not None:
+    other, found = pytest_settings(root) or (FILE, {})
+    note: str | None = None
+    if other != FILE:
+        note = f"pytest reads {other}: if it sets testpaths, add {golden} to them"
+        if found.get("golden_dir", DEFAULT) != golden:
+            note += f"; and it has to say golden_dir = {golden}"
         return Change(path=FILE, action=Action.LEFT, purpose=PURPOSE, before=before, note=note)
-    if golden != _DEFAULT or before is None:
+    if golden != DEFAULT or before is None:
         if table is None:
             table = tomlkit.table()
             _tool(document).add("pytest", tomlkit.table(is_super_table=True))
@@ -57,24 +54,6 @@ def settings(root: Path, golden: str) -> Change:
         return Change(path=FILE, action=Action.UNCHANGED, purpose=PURPOSE, before=before)
     action = Action.CREATE if before is None else Action.EXTEND
     return Change(path=FILE, action=action, purpose=PURPOSE, before=before, after=after)
-
-
-def _read_instead(root: Path, document: tomlkit.TOMLDocument) -> str | None:
-    """The file that pytest takes its settings from, if that isn't ``pyproject.toml``."""
-    for name in _BEFORE:
-        if (root / name).is_file():
-            return name
-    if _table(document) is not None:
-        return None
-    for name, section in _AFTER:
-        parser = ConfigParser(interpolation=None)
-        try:
-            parser.read_string(read(root, name) or "")
-        except IniError:
-            continue
-        if parser.has_section(section):
-            return name
-    return None
 
 
 def _table(document: tomlkit.TOMLDocument) -> Any:

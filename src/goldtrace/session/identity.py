@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,7 +114,15 @@ def _spec(item: pytest.Item, origin: str) -> RunSpec:
                 found=", ".join(map(repr, mark.args)),
             )
         arguments |= mark.kwargs
-    return spec_of_test(golden_name(origin), origin, arguments, where=item.nodeid)
+    spec = spec_of_test(golden_name(origin), origin, arguments, where=item.nodeid)
+    return replace(spec, place=_typed(origin, item.config))
+
+
+def _typed(origin: str, config: pytest.Config) -> str:
+    """A node id, which counts from pytest's root, as it is typed where pytest was called."""
+    file, *names = origin.split("::")
+    path = os.path.relpath(config.rootpath / file, config.invocation_params.dir)
+    return "::".join((path, *names))
 
 
 def _without(nodeid: str, device: str) -> str:

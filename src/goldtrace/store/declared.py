@@ -74,7 +74,7 @@ def load_run(path: Path) -> RunSpec:
     values = {
         name: key.read(reader, (name,), table[name]) for name, key in KEYS.items() if name in table
     }
-    return RunSpec(name=name, kind=RunKind.DECLARED, **values)
+    return RunSpec(name=name, kind=RunKind.DECLARED, place=reader.where(("entry",)), **values)
 
 
 def spec_of_test(name: str, entry: str, arguments: Mapping[str, Any], *, where: str) -> RunSpec:

@@ -21,7 +21,7 @@ from goldtrace.model.machine import processor
 from goldtrace.model.upgrade import Bisection
 from goldtrace.packages.locks import difference
 from goldtrace.packages.own_wheel import own_requirements
-from goldtrace.packages.releases import releases
+from goldtrace.packages.releases import releases, require_release
 from goldtrace.packages.today import todays_environment
 from goldtrace.packages.uv import Wish
 from goldtrace.packages.workspace import Workspace, size_of, tag_as_cache
@@ -220,6 +220,9 @@ def _candidates(
     known = journal.get(key)
     if known is None:
         bench_of.means.progress(f"looking for releases of {package}")
+        for option, version in (("--from ", first), ("--to ", last)):
+            if version is not None:
+                require_release(bench_of.uv, package, version, option=option)
         known = list(releases(bench_of.uv, package, first=first, last=last))
         if last is not None:
             journal.add(key, known)

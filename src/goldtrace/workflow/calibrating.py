@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from goldtrace.compare.measure import measure
@@ -16,14 +15,9 @@ if TYPE_CHECKING:
 
     from goldtrace.model.calibration import Calibration
     from goldtrace.model.noise import Noise
+    from goldtrace.model.progress import Counted
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
-
-Progress = Callable[[str], None]
-"""Called with one short sentence whenever something begins."""
-
-Counted = Callable[[int, int, float | None], None]
-"""Called with the perturbed runs that are done, how many there are, and the seconds left."""
 
 _PARALLEL = "cpu-portable"
 """The profile whose runs take one core each, so that several may train side by side."""
@@ -46,7 +40,7 @@ def calibrate(
     """Train ``spec`` with noise of two sizes in fresh processes and measure what it does.
 
     As many processes as there are cores train side by side where a run takes one core.
-    ``seconds`` is what one run took, for the estimate.
+    ``seconds`` is what one run took, for the estimate; ``counted`` hears of each finished one.
 
     Raises:
         NotRepeatableError: noise leaves no mark, or a run did not begin where the golden began.

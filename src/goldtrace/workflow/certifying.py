@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from goldtrace.model.progress import Counted, Progress
     from goldtrace.model.spec import RunSpec
     from goldtrace.store.golden import GoldenStore, Plan, PlanAction
-    from goldtrace.workflow.calibrating import Counted, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

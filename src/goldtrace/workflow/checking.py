@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from goldtrace.model.progress import Progress
     from goldtrace.model.trace import Trace
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.calibrating import Progress
 
 Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | None]]
 """Entered when a run begins on a device: what to tell of the steps that are finished, if any."""

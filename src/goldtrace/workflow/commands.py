@@ -8,33 +8,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.model.spec import RunKind
+from goldtrace.store.configured import DEFAULT, configured_golden_dir
 
 if TYPE_CHECKING:
     from goldtrace.model.spec import RunSpec
 
-_DEFAULT = "golden"
 
-
-def record_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
+def record_command(spec: RunSpec, device: str, golden_dir: Path = Path(DEFAULT)) -> str:
     """What to type to write the golden of a run."""
-    place = golden_option(golden_dir)
     if spec.kind is RunKind.TEST:
-        return f"pytest {shlex.quote(spec.entry)} --golden-update --golden-device {device}{place}"
+        return _pytest(spec, f"--golden-update --golden-device {device}", golden_dir)
+    place = golden_option(golden_dir)
     return f"goldtrace record {shlex.quote(spec.name)} --device {device}{place} --reason '…'"
 
 
-def check_command(spec: RunSpec, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
+def check_command(spec: RunSpec, device: str, golden_dir: Path = Path(DEFAULT)) -> str:
     """What to type to check a run."""
-    place = golden_option(golden_dir)
     if spec.kind is RunKind.TEST:
-        return f"pytest {shlex.quote(spec.entry)} --golden-device {device}{place}"
-    return f"goldtrace check {shlex.quote(spec.name)} --device {device}{place}"
+        return _pytest(spec, f"--golden-device {device}", golden_dir)
+    return f"goldtrace check {shlex.quote(spec.name)} --device {device}{golden_option(golden_dir)}"
 
 
-def explain_command(name: str, device: str, golden_dir: Path = Path(_DEFAULT)) -> str:
+def explain_command(name: str, device: str, golden_dir: Path = Path(DEFAULT)) -> str:
     """What to type to have the failure of a run explained."""
     where = "" if device == "cpu" else f" --device {device}"
     return f"goldtrace explain {shlex.quote(name)}{where}{golden_option(golden_dir)}"
+
+
+def _pytest(spec: RunSpec, options: str, golden_dir: Path) -> str:
+    node = spec.place or spec.entry
+    # Called below its root, pytest looks for goldens in the root.
+    place = golden_option(golden_dir) if node == spec.entry else _named(golden_dir)
+    return f"pytest {shlex.quote(node)} {options}{place}"
 
 
 def golden_option(golden_dir: Path) -> str:
@@ -42,9 +47,14 @@ def golden_option(golden_dir: Path) -> str:
 
     It is empty where a command in the current directory looks there anyway.
     """
-    here, folder = Path.cwd(), golden_dir.absolute()
-    if folder == here / _DEFAULT:
+    here = Path.cwd()
+    if golden_dir.absolute() == here / configured_golden_dir(here):
         return ""
+    return _named(golden_dir)
+
+
+def _named(golden_dir: Path) -> str:
+    here, folder = Path.cwd(), golden_dir.absolute()
     shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
     return f" --golden-dir {shlex.quote(str(shown))}"
 

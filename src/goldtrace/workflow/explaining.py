@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
+    from goldtrace.model.progress import Progress
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import Comparison
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.calibrating import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

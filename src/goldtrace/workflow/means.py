@@ -14,7 +14,7 @@ from goldtrace.packages.uv import Uv, find_uv
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from goldtrace.bisect.bench import Progress
+    from goldtrace.model.progress import Progress
 
 DEFAULT_KEEP = 20 * 10**9
 """Bytes of environments that stay for the next time."""

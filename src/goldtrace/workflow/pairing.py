@@ -15,8 +15,8 @@ from goldtrace.workflow.calibrating import calibrate, can_calibrate
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from goldtrace.model.progress import Progress
     from goldtrace.model.spec import RunSpec
-    from goldtrace.workflow.calibrating import Progress
 
 
 def compare_compiled(

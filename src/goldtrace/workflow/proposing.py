@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from goldtrace.model.progress import Counted, Progress
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import RunResult
     from goldtrace.store.golden import GoldenStore
-    from goldtrace.workflow.calibrating import Counted, Progress
     from goldtrace.workflow.certifying import Calibrate
 
 

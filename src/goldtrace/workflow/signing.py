@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import subprocess
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from goldtrace.environment.git import ask_git
 from goldtrace.store.ledger import LedgerEntry
 
 if TYPE_CHECKING:
@@ -28,21 +28,8 @@ def sign(reason: str, *, root: Path, moved: str, changed: tuple[Change, ...] = (
 
 def _identity(root: Path) -> str:
     """Who is recording: the git identity, or the user's name."""
-    values = []
-    for key in ("user.name", "user.email"):
-        try:
-            shown = subprocess.run(  # noqa: S603 - fixed words
-                ["git", "config", key],  # noqa: S607 - the git that the user uses
-                cwd=root,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-        except OSError:
-            break
-        values.append(shown.stdout.strip())
-    name, email = (*values, "", "")[:2]
+    answers = [ask_git(root, "config", key) for key in ("user.name", "user.email")]
+    name, email = (a.stdout.decode("utf-8", "replace").strip() if a else "" for a in answers)
     if name and email:
         return f"{name} <{email}>"
     return name or email or _user()

@@ -16,8 +16,9 @@ from goldtrace.model.spec import RunSpec
 from goldtrace.model.upgrade import Trial
 from goldtrace.model.verdict import RunResult
 from goldtrace.packages.locks import difference
+from goldtrace.packages.releases import require_releases
 from goldtrace.packages.today import todays_environment
-from goldtrace.packages.uv import Wish
+from goldtrace.packages.uv import ResolutionError, Wish
 from goldtrace.packages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def try_packages(
     ``latest`` lets every package move to its newest release.
 
     Raises:
+        UsageError: a release that is asked for doesn't exist.
         ResolutionError: the requirements can't be satisfied beside each other.
         BuildError: the environment can't be built.
     """
@@ -50,7 +52,11 @@ def try_packages(
         preferred=() if latest else today.pins,
     )
     means.progress("resolving")
-    resolution = uv.resolve(wish)
+    try:
+        resolution = uv.resolve(wish)
+    except ResolutionError:
+        require_releases(uv, requirements)
+        raise
     workspace = Workspace(means.directory, uv, keep=means.keep, editable=today.editable)
     means.progress("building the environment")
     with workspace.environment(resolution) as interpreter:

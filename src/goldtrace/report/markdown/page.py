@@ -171,7 +171,10 @@ def _bisection(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"Cause {number}: {changes}"
         yield ""
     if not points and not document["causes"]:
-        yield "No change point."
+        yield "No change point." if document["conclusive"] else "Inconclusive."
+        yield ""
+    for note in document["notes"]:
+        yield escaped(note)
         yield ""
     probes = [
         (

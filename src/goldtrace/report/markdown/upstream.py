@@ -44,7 +44,7 @@ def render_bisection_markdown(bisection: Bisection) -> str:
             "",
         ]
     else:
-        lines += ["No change point.", ""]
+        lines += ["No change point." if bisection.conclusive else "Inconclusive.", ""]
     for number, cause in enumerate(bisection.causes, start=1):
         lines += [f"Cause {number}: {cell(render_changes(cause))}", ""]
     for point in bisection.change_points:

@@ -72,7 +72,7 @@ def render_bisection(bisection: Bisection, *, width: int = 110) -> str:
             lines += [(_INDENT + row).rstrip() for row in rows]
         lines.append("")
     if not bisection.change_points and not bisection.causes:
-        lines += ["no change point", ""]
+        lines += ["no change point" if bisection.conclusive else "inconclusive", ""]
     lines += [plain(note) for note in bisection.notes]
     lines += [*probe_rows(bisection, width=width), summary(bisection)]
     return "\n".join(lines)
