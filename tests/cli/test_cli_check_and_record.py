@@ -345,6 +345,29 @@ def test_wrong_usage_is_exit_status_2_and_says_what_is_expected(
         assert word in err
 
 
+def test_goldens_in_a_folder_of_the_tests_belong_to_the_project_whose_settings_say_so(
+    project, goldtrace
+):
+    settings = '[tool.pytest.ini_options]\ngolden_dir = "tests/goldens"\n'
+    (project.root / "pyproject.toml").write_text(settings)
+    project.declare("tiny", "training:train")
+    (project.root / "tests").mkdir()
+    (project.root / "golden").rename(project.root / "tests" / "goldens")
+    _git(project.root, "init", "--quiet")
+    status, _, err = goldtrace("record", "--no-calibrate", "--reason", "first")
+    assert status == 0, err
+    status, out, _ = goldtrace("check")
+    assert status == 0
+    assert "1 run: 1 passed" in out
+    _git(project.root, "add", ".")
+    _git(project.root, "commit", "--quiet", "-m", "a golden")
+    assert goldtrace("ledger", "--verify")[0] == 0
+    shutil.rmtree(project.root / "tests" / "goldens" / "tiny" / "cpu-portable")
+    status, out, _ = goldtrace("ledger", "--verify")
+    assert status == 3
+    assert "tiny/cpu-portable" in out
+
+
 @pytest.mark.parametrize(
     "command", [["check"], ["record", "--reason", "why"], ["explain", "tiny"], ["ledger"]]
 )
@@ -416,3 +439,8 @@ def _alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return stat.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True)  # noqa: S607 - the machine's git

@@ -129,5 +129,8 @@ def require_writing_goldens(arguments: argparse.Namespace, command: str) -> None
 
 
 def root_of(golden_dir: Path) -> Path:
-    """The project's root: the directory that the golden directory is in."""
+    """The project's root: where pytest's settings name this directory, else the one it is in."""
+    here = Path.cwd()
+    if golden_dir.absolute() == here / configured_golden_dir(here):
+        return here
     return golden_dir.absolute().parent

@@ -78,7 +78,7 @@ class DeclaredRun(pytest.Item):
             self.stash[RESULT] = incomparable(golden.spec, self.name, error)
             express(self.stash[RESULT])
             return
-        result = judge(golden.spec, trace, store, nearest=settings.nearest)
+        result = judge(golden.spec, trace, store, root=settings.root, nearest=settings.nearest)
         if settings.update.covers(result):
             again = launch(golden.spec, self.name, root=settings.root)
             recorded = certify_and_store(
@@ -89,7 +89,7 @@ class DeclaredRun(pytest.Item):
                 calibrate=self._calibrate if settings.calibrate else None,
             )
             self.stash[WRITTEN] = describe_written(recorded)
-            result = judge(golden.spec, trace, store)
+            result = judge(golden.spec, trace, store, root=settings.root)
         remember(golden.spec, result, trace, store)
         folder = trace_folder(settings, golden.spec.name, self.name)
         if folder is not None:

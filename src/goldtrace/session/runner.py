@@ -125,7 +125,8 @@ class Runner:
                     write_files(trace, folder)
                 return outcome
             store = GoldenStore(self._settings.golden_dir)
-            result = judge(golden.spec, trace, store, nearest=self._settings.nearest)
+            settings = self._settings
+            result = judge(golden.spec, trace, store, root=settings.root, nearest=settings.nearest)
             remember(golden.spec, result, trace, store)
             if folder is not None:
                 result = keep(result, trace, folder)

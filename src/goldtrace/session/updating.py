@@ -86,7 +86,8 @@ def update(
             reason=settings.reason,
             calibrate=calibration_by(perturbed) if settings.calibrate else None,
         )
-        result = replace(judge(golden.spec, traces[0], store), origin=golden.spec.entry)
+        result = judge(golden.spec, traces[0], store, root=settings.root)
+        result = replace(result, origin=golden.spec.entry)
     except GoldtraceError as error:
         report.outcome = "failed"
         report.longrepr = str(error)

@@ -7,8 +7,10 @@ else changed must have brought an entry, and what is gone must stand in ``remove
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.environment.history import base_commit, files_at
@@ -26,7 +28,6 @@ from goldtrace.workflow.signing import sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from goldtrace.store.golden import GoldenStore
 
@@ -64,7 +65,8 @@ def audit(store: GoldenStore, *, root: Path, base: str | None = None) -> Audit:
         UsageError: git cannot read the base, or there is no folder of goldens now nor then.
     """
     commit = base_commit(root, base)
-    before = files_at(root, commit, store.root.name) if commit is not None else {}
+    folder = Path(os.path.relpath(store.root, root)).as_posix()
+    before = files_at(root, commit, folder) if commit is not None else {}
     if not before and not store.root.is_dir():
         # A misspelt folder must not look like one in which every change has its entry.
         raise UsageError(
@@ -82,7 +84,7 @@ def audit(store: GoldenStore, *, root: Path, base: str | None = None) -> Audit:
     findings: list[Finding] = []
     file = store.root / REMOVED
     removed = file.read_bytes() if file.is_file() else b""
-    removals = _new_removals(before.get(REMOVED, b""), removed, findings, store.root.name)
+    removals = _new_removals(before.get(REMOVED, b""), removed, findings, folder)
     notes: list[str] = []
     for key in sorted({*old, *now}):
         where = "/".join(key)

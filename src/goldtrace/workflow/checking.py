@@ -40,12 +40,21 @@ Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | 
 _ABSENT = (DataUnavailableError, DeviceUnavailableError)
 
 
-def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = False) -> RunResult:
+def judge(
+    spec: RunSpec,
+    trace: Trace,
+    store: GoldenStore,
+    *,
+    root: Path | None = None,
+    nearest: bool = False,
+) -> RunResult:
     """Hold a trace against the stored golden of its run and platform.
 
-    ``nearest`` takes a calibrated golden of another platform where there is none of this one.
+    ``root`` is the project's, by default the directory that the goldens' is in. ``nearest`` takes
+    a calibrated golden of another platform where there is none of this one.
     """
     header = trace.header
+    root = root or store.root.absolute().parent
     result = RunResult(
         name=spec.name, device=header.device, platform=header.platform, exact=spec.exact
     )
@@ -58,7 +67,7 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
                 golden, remarks = found[0], (found[1],)
                 result = replace(result, reference=golden.trace.header.platform)
     except GoldenError as error:
-        points = checklist(trace, None, root=store.root.absolute().parent)
+        points = checklist(trace, None, root=root)
         return replace(
             result,
             verdict=Verdict.INCOMPARABLE,
@@ -66,7 +75,7 @@ def judge(spec: RunSpec, trace: Trace, store: GoldenStore, *, nearest: bool = Fa
             hint=error.hint,
             checklist=points,
         )
-    result = replace(result, checklist=checklist(trace, golden, root=store.root.absolute().parent))
+    result = replace(result, checklist=checklist(trace, golden, root=root))
     if golden is None:
         others = store.platforms(spec.name)
         verdict = Verdict.INCOMPARABLE if others else Verdict.MISSING
@@ -140,7 +149,7 @@ def check_declared(
         )
     except PlatformUnsupportedError as error:
         return incomparable(spec, device, error)
-    result = judge(spec, trace, store, nearest=nearest)
+    result = judge(spec, trace, store, root=root, nearest=nearest)
     remember(spec, result, trace, store)
     if report is not None:
         result = keep(result, trace, trace_folder(report, spec.name, device))
