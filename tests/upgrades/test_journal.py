@@ -60,6 +60,7 @@ def world(monkeypatch, tmp_path):
 
     monkeypatch.setattr(benches, "run_job", run_job)
     monkeypatch.setattr(bisecting, "releases", lambda *_, **__: tuple(VERSIONS))
+    monkeypatch.setattr(bisecting, "require_release", lambda *_, **__: None)
     monkeypatch.setattr(
         bisecting, "todays_environment", lambda: Today(requirements=(), pins=(), editable=())
     )
