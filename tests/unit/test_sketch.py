@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -121,6 +123,19 @@ def test_packed_as_for_a_gpu_tensors_have_the_sketches_that_they_have_alone(monk
     for row, alone in zip(packed, sketches._each_lanes(flats), strict=True):
         assert row.tolist() == pytest.approx(alone.tolist(), rel=1e-12, abs=1e-9, nan_ok=True)
     assert sketches._packed_lanes({"a": torch.zeros(0)}).tolist() == [[0.0] * 64]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_what_diverged_is_sketched_without_a_warning_or_an_error(dtype):
+    limits = torch.finfo(dtype)
+    halves = torch.tensor([math.inf, -math.inf, math.nan]).to(dtype).repeat(100_000)
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(math.isnan(each) for each in sketch(halves))
+        assert len(sketch(torch.full((100_000,), limits.max, dtype=dtype))) == 8
+        tiny = sketch(torch.full((3,), limits.tiny / 2, dtype=dtype))
+        assert sketch(torch.tensor([-0.0, 0.0], dtype=dtype)) == (0.0,) * 8
+    assert norm(tiny) == pytest.approx(float(torch.tensor(limits.tiny).double()) / 2 * 3**0.5)
 
 
 def test_a_first_sketch_in_inference_mode_leaves_later_ones_usable():

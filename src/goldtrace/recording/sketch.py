@@ -145,6 +145,7 @@ def _pack(flats: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     return [part.sum(0) for part in torch.split(sums, counts)]
 
 
+@np.errstate(all="ignore")  # A run that diverged is recorded, and what it warns of is its own.
 def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
     """The signed sums of the elements whose places agree modulo ``_LANES``, taken on the host.
 
