@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goldtrace.model.trace import Trace
+    from goldtrace.model.verdict import RunResult
 
 SPEC = RunSpec(name="tiny", entry="training:train", devices=("cpu", "cuda"))
 TRAINING = """
@@ -74,13 +75,17 @@ def store(tmp_path: Path, plain: Trace) -> GoldenStore:
     return store
 
 
+def judged(trace: Trace, platform: str, store: GoldenStore, *, nearest: bool = False) -> RunResult:
+    return judge(SPEC, on(trace, platform), store, root=store.root.parent, nearest=nearest)
+
+
 def test_goldens_of_cpu_and_gpus_lie_side_by_side(store, plain):
     assert store.platforms("tiny") == ["cpu-portable", "cuda-sm80"]
-    assert judge(SPEC, on(plain, "cuda-sm80"), store).verdict is Verdict.IDENTICAL
+    assert judged(plain, "cuda-sm80", store).verdict is Verdict.IDENTICAL
 
 
 def test_a_gpu_without_a_golden_is_incomparable_and_says_how_to_record_one(store, plain):
-    result = judge(SPEC, on(plain, "cuda-sm90"), store)
+    result = judged(plain, "cuda-sm90", store)
     assert result.verdict is Verdict.INCOMPARABLE
     shown = render_failure(result)
     assert "goldens exist for cpu-portable, cuda-sm80" in shown
@@ -88,10 +93,10 @@ def test_a_gpu_without_a_golden_is_incomparable_and_says_how_to_record_one(store
 
 
 def test_the_nearest_golden_is_of_a_gpu_and_calibrated(store, plain):
-    uncalibrated = judge(SPEC, on(plain, "cuda-sm90"), store, nearest=True)
+    uncalibrated = judged(plain, "cuda-sm90", store, nearest=True)
     assert uncalibrated.verdict is Verdict.INCOMPARABLE
     keep(store, on(plain, "cuda-sm100"), calibrated=True)
-    result = judge(SPEC, on(plain, "cuda-sm90"), store, nearest=True)
+    result = judged(plain, "cuda-sm90", store, nearest=True)
     assert result.verdict is Verdict.IDENTICAL
     assert result.comparison is not None
     assert result.comparison.notes[0] == (

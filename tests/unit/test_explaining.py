@@ -34,7 +34,7 @@ def told(
     """What the check and what the explanation say."""
     store = GoldenStore(root / "golden")
     store.apply(samples.plan(store, golden))
-    result = judge(spec, now, store)
+    result = judge(spec, now, store, root=root)
     assert not result.passed
     remember(spec, result, now, store)
     named = run_named(store.root, "tiny", store, "cpu")
@@ -49,7 +49,7 @@ def test_a_failure_is_explained_by_the_golden_of_the_platform_that_the_check_too
     store.apply(samples.plan(store, samples.taped()))
     drifted = samples.taped(losses=(2.5, 9.0, 0.625))
     now = replace(drifted, header=replace(drifted.header, platform="cpu-new"))
-    result = judge(TEST, now, store, nearest=True)
+    result = judge(TEST, now, store, root=tmp_path, nearest=True)
     remember(TEST, result, now, store)
     # What has come since must not change what is explained.
     store.apply(samples.plan(store, now))

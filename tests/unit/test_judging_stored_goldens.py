@@ -45,7 +45,7 @@ def store(tmp_path):
 
 def check(store, **options):
     current = on(train(noise=Noise(ulp=2, seed=99)), "cpu-new")
-    return judge(SPEC, current, store, **options)
+    return judge(SPEC, current, store, root=store.root.parent, **options)
 
 
 def test_without_being_asked_for_no_other_platform_is_taken(store):
@@ -85,7 +85,8 @@ def test_another_argument_of_a_later_operator_is_drift_though_the_first_differs_
 
     def verdict(**changes):
         noise = Noise(ulp=2, seed=99)
-        return judge(SPEC, on(train(noise=noise, taped=(0,), **changes), "cpu-new"), store)
+        current = on(train(noise=noise, taped=(0,), **changes), "cpu-new")
+        return judge(SPEC, current, store, root=store.root.parent)
 
     assert verdict().verdict is Verdict.ROUNDING
     assert verdict(eps=1e-5 * (1 + 1e-6)).verdict is Verdict.ROUNDING

@@ -46,6 +46,11 @@ def finding(result: RunResult) -> str:
     return plain(text)
 
 
+def nothing_found(conclusive: bool) -> str:  # noqa: FBT001 - what a bisection says of itself
+    """The answer of a bisection that names no release and no package."""
+    return "no change point" if conclusive else "inconclusive"
+
+
 def next_command(result: RunResult) -> str | None:
     """What to do next: the workflow's hint, the error's, or how to write a missing golden.
 

@@ -18,17 +18,14 @@ else:
 
 DEFAULT = "golden"
 
-# In the order in which pytest looks; the first four count even without settings in them.
-_FILES = (
-    ("pytest.toml", "pytest"),
-    (".pytest.toml", "pytest"),
-    ("pytest.ini", "pytest"),
-    (".pytest.ini", "pytest"),
-    ("pyproject.toml", "tool.pytest"),
-    ("tox.ini", "pytest"),
-    ("setup.cfg", "tool:pytest"),
-)
-_OF_PYTEST_ALONE = 4
+# In the order in which pytest looks. What is pytest's alone counts even without settings in it.
+_ALONE = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
+_SECTIONS = {
+    **dict.fromkeys(_ALONE, "pytest"),
+    "pyproject.toml": "tool.pytest",
+    "tox.ini": "pytest",
+    "setup.cfg": "tool:pytest",
+}
 
 
 def configured_golden_dir(root: Path) -> str:
@@ -43,16 +40,14 @@ def pytest_settings(root: Path) -> tuple[str, Mapping[str, Any]] | None:
 
     A file that can't be read or parsed is passed over: pytest says what is wrong with it.
     """
-    for number, (name, section) in enumerate(_FILES):
+    for name, section in _SECTIONS.items():
         try:
             text = (root / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
         table = _toml(text, section) if name.endswith(".toml") else _ini(text, section)
-        if table is None and number < _OF_PYTEST_ALONE:
-            table = {}
-        if table is not None:
-            return name, table
+        if table is not None or name in _ALONE:
+            return name, table or {}
     return None
 
 

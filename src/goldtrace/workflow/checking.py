@@ -45,16 +45,15 @@ def judge(
     trace: Trace,
     store: GoldenStore,
     *,
-    root: Path | None = None,
+    root: Path,
     nearest: bool = False,
 ) -> RunResult:
     """Hold a trace against the stored golden of its run and platform.
 
-    ``root`` is the project's, by default the directory that the goldens' is in. ``nearest`` takes
-    a calibrated golden of another platform where there is none of this one.
+    ``root`` is the project's. ``nearest`` takes a calibrated golden of another platform where there
+    is none of this one.
     """
     header = trace.header
-    root = root or store.root.absolute().parent
     result = RunResult(
         name=spec.name, device=header.device, platform=header.platform, exact=spec.exact
     )

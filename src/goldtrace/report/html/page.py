@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from goldtrace.report.html.bisection import bisection_view
 from goldtrace.report.html.figures import number, ruler, sparkline, state, step_words, table_rows
-from goldtrace.report.phrases import replaces_golden, ulps
+from goldtrace.report.phrases import nothing_found, replaces_golden, ulps
 from goldtrace.report.text import plain
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def _templates() -> Environment:
         finalize=lambda value: plain_lines(value) if type(value) is str else value,
     )
     environment.filters |= {
+        "nothing_found": nothing_found,
         "number": number,
         "replaces_golden": lambda run: replaces_golden(run["verdict"], run["next"]),
         "ulps": ulps,

@@ -8,7 +8,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.report.document.course import largest_departures
-from goldtrace.report.phrases import replaces_golden, ulps
+from goldtrace.report.phrases import nothing_found, replaces_golden, ulps
 from goldtrace.report.terminal.table import summary
 from goldtrace.report.text import CELL, SPECIAL, clip, escaped, is_digest
 
@@ -171,7 +171,7 @@ def _bisection(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"Cause {number}: {changes}"
         yield ""
     if not points and not document["causes"]:
-        yield "No change point." if document["conclusive"] else "Inconclusive."
+        yield f"{nothing_found(document['conclusive']).capitalize()}."
         yield ""
     for note in document["notes"]:
         yield escaped(note)

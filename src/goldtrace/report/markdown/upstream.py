@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldtrace.diagnose.reproducer import SCRIPT
+from goldtrace.report.phrases import nothing_found
 from goldtrace.report.terminal.bisection import (
     answer_of,
     details,
@@ -44,7 +45,7 @@ def render_bisection_markdown(bisection: Bisection) -> str:
             "",
         ]
     else:
-        lines += ["No change point." if bisection.conclusive else "Inconclusive.", ""]
+        lines += [f"{nothing_found(bisection.conclusive).capitalize()}.", ""]
     for number, cause in enumerate(bisection.causes, start=1):
         lines += [f"Cause {number}: {cell(render_changes(cause))}", ""]
     for point in bisection.change_points:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from goldtrace.model.upgrade import Standing
-from goldtrace.report.phrases import describe_divergence
+from goldtrace.report.phrases import describe_divergence, nothing_found
 from goldtrace.report.terminal.explanation import by_itself, culprit_rows, first_difference
 from goldtrace.report.text import clip, pad, plain
 
@@ -72,7 +72,7 @@ def render_bisection(bisection: Bisection, *, width: int = 110) -> str:
             lines += [(_INDENT + row).rstrip() for row in rows]
         lines.append("")
     if not bisection.change_points and not bisection.causes:
-        lines += ["no change point" if bisection.conclusive else "inconclusive", ""]
+        lines += [nothing_found(bisection.conclusive), ""]
     lines += [plain(note) for note in bisection.notes]
     lines += [*probe_rows(bisection, width=width), summary(bisection)]
     return "\n".join(lines)
