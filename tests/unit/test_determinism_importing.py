@@ -4,6 +4,8 @@ import importlib
 import random
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / "drawing_package"
     folder.mkdir()
     (folder / "__init__.py").write_text(DRAWS)
+    (folder / "waiting.py").write_text("import gate\ngate.begun.set()\ngate.open.wait(60)\n")
     (folder / "inner.py").write_text(DRAWS + "from drawing_package import numbers as outer\n")
     (folder / "broken.py").write_text(DRAWS + "raise ValueError('no')\n")
     (folder / "setting.py").write_text(
@@ -70,6 +73,24 @@ def test_what_is_drawn_while_nothing_is_imported_counts(package):
         importlib.import_module(package)
         random.random()  # noqa: S311 - no secret
     assert rng_states()["python"] != before["python"]
+
+
+def test_an_import_in_another_thread_does_not_undo_what_is_drawn_meanwhile(package, monkeypatch):
+    gate = SimpleNamespace(begun=threading.Event(), open=threading.Event())
+    monkeypatch.setitem(sys.modules, "gate", gate)
+    before = rng_states()
+    with imports_draw_nothing():
+        other = threading.Thread(target=importlib.import_module, args=[f"{package}.waiting"])
+        other.start()
+        assert gate.begun.wait(60)
+        random.random()  # noqa: S311 - no secret
+        np.random.rand()  # noqa: NPY002 - the legacy generator is what is tested
+        torch.rand(())
+        drawn = rng_states()
+        gate.open.set()
+        other.join(60)
+    assert rng_states() == drawn
+    assert all(drawn[name] != before[name] for name in ("python", "numpy", "torch"))
 
 
 def test_the_module_knows_its_own_loader_and_its_data(package):

@@ -3,6 +3,10 @@
 Some modules draw random numbers while they are imported (``rich.style`` names its styles so). A
 module is imported once in a process: whether a run would find its streams moved would depend on
 what else the process had run before, and so would every number that the run draws afterwards.
+
+Only imports of the thread that trains are seen to. To put the streams back from another thread
+would undo what the training draws meanwhile: the thread that feeds the queue of a DataLoader's
+worker imports modules while the worker draws the next sample.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ class _Finder(MetaPathFinder):
 
     def __init__(self) -> None:
         self._thread = threading.local()
+        self._training = threading.get_ident()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -53,6 +58,9 @@ class _Finder(MetaPathFinder):
         """The spec of a module as the first of the other finders has it."""
         if getattr(self._thread, "busy", False):
             return None  # another finder that asks all finders: it has been heard already
+        # In the fork that a DataLoader worker is, whichever thread forked is the main one.
+        if threading.get_ident() not in (self._training, threading.main_thread().ident):
+            return None
         self._thread.busy = True
         try:
             for finder in [other for other in sys.meta_path if other is not self]:
