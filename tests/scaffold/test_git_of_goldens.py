@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -16,9 +17,10 @@ import pytest
 from laid_down import git
 
 from goldtrace.model.fields import encode_scalar
+from goldtrace.model.gzipped import compress, decompress
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.sealed import to_line
-from goldtrace.model.tape_codec import compress, decode_tape, decompress, encode_tape
+from goldtrace.model.tape_codec import decode_tape, encode_tape
 from goldtrace.report.golden_text import as_text
 from goldtrace.scaffold.change import Action
 from goldtrace.scaffold.git import DIFF_DRIVER, attributes
@@ -55,15 +57,32 @@ def test_git_diff_shows_the_number_that_moved(committed):
 
 def test_git_diff_shows_the_operator_that_changed_in_a_compressed_tape(committed):
     path = committed / PLACE / "tape.jsonl.gz"
-    first, *others = decode_tape(decompress(path.read_bytes(), where="tape"), where="tape")
+    lines = decompress(path.read_bytes(), where="tape").splitlines()
+    first, *others = decode_tape(map(json.loads, lines), where="tape")
     drop = next(call for call in first.calls if call.op == "aten::bernoulli_.float")
     calls = tuple(replace(c, arguments={"p": "0.8"}) if c is drop else c for c in first.calls)
-    path.write_bytes(compress(encode_tape([replace(first, calls=calls), *others])))
+    changed = encode_tape([replace(first, calls=calls), *others])
+    path.write_bytes(compress(b"".join(map(to_line, changed))))
     shown = git(committed, "diff", "--unified=0")
     (removed,) = (line for line in shown.splitlines() if line.startswith("-step"))
     (added,) = (line for line in shown.splitlines() if line.startswith("+step"))
     assert removed.startswith("-step 0  forward  aten::bernoulli_.float  p=0.9  → ")
     assert added == removed.replace("-step", "+step").replace("p=0.9", "p=0.8")
+
+
+def test_git_diff_shows_the_tensors_that_moved(committed):
+    path = committed / PLACE / "tensors.jsonl.gz"
+    lines = decompress(path.read_bytes(), where="tensors")
+    initial = json.loads(lines.splitlines()[0])["tensors"]
+    moved = initial["weights"]["head.weight"]
+    path.write_bytes(
+        compress(
+            lines.replace(moved.encode(), b"0" * 32).replace(b"float32[48,", b"float32[50,")
+        )
+    )
+    shown = git(committed, "diff", "--unified=0").splitlines()
+    assert [line for line in shown if line[:1] in "+-" and line[:3] not in ("+++", "---")] == [
+    ]
 
 
 def test_git_converts_no_line_ending_and_merges_no_golden(committed):

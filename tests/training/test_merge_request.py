@@ -150,7 +150,7 @@ def test_a_merge_request_is_accepted_from_the_zip_of_its_red_job(
     reviewer.goldtrace("accept", str(archive), "--reason", "smaller steps")
     assert changed(reviewer) == {
         *("calibration.json", "certificate.json", "header.json"),
-        *("ledger.jsonl", "steps.jsonl", "tape.jsonl.gz"),
+        *("ledger.jsonl", "steps.jsonl", "tape.jsonl.gz", "tensors.jsonl.gz"),
     }
 
     # The hook before the commit, and CI on the merge request, find an entry for every change.
@@ -169,7 +169,7 @@ def test_a_merge_request_is_accepted_from_the_zip_of_its_red_job(
     ledger.write_bytes(ledger.read_bytes().splitlines(keepends=True)[0])
     reviewer.commit("Tidy the history")
     refused = reviewer.goldtrace(*verify, ok=3)
-    assert "steps.jsonl, tape.jsonl.gz changed without an entry in ledger.jsonl" in refused
+    assert "tape.jsonl.gz, tensors.jsonl.gz changed without an entry in ledger.jsonl" in refused
 
 
 def test_both_forges_serve_the_same_candidate(red: tuple[Path, Path], tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ VALUES = (
         sample="fedcba9876543210",
         elements=("3f800000", "7fc00000"),
         statistics=Statistics(
-            count=6, total=-0.0, absolute=math.inf, largest=5e-324, sketch=(1.5, -2.5, 0.0, 1e300)
+            count=6, total=-0.0, absolute=math.inf, sketch=(1.5, -2.5, 0.0, 1e300)
         ),
         source=True,
     ),

@@ -146,7 +146,7 @@ def replace_another_golden(repository: Repository) -> None:
         (rewrite_history, "history was rewritten"),
         (forget_history, "history was rewritten"),
         (change_without_an_entry, "the golden is another one"),
-        (edit_a_step, "the steps are not the ones"),
+        (edit_a_step, "the lines are not the ones"),
         (calibrate_by_hand, "the certificate is another one"),
         (lose_the_calibration, "the file is missing"),
         (remove_by_hand, "the golden was removed"),

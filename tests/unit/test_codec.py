@@ -9,29 +9,32 @@ import pytest
 
 from goldtrace.errors import GoldenError, RecordingError
 from goldtrace.model import sealed
-from goldtrace.model.codec import HEADER, STEPS, decode_trace, encode_trace, trace_digest
-from goldtrace.model.migrations import Documents
+from goldtrace.model.codec import (
+    HEADER,
+    STEPS,
+    TENSORS,
+    decode_trace,
+    encode_trace,
+    trace_digest,
+)
+from goldtrace.model.gzipped import compress, decompress
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace
 from goldtrace.model.verdict import Rung
 
 
-def lines_of(files: dict[str, bytes]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in files[STEPS].splitlines()]
+def lines_of(files: dict[str, bytes], name: str = STEPS) -> list[dict[str, Any]]:
+    content = decompress(files[name], where=name) if name == TENSORS else files[name]
+    return [json.loads(line) for line in content.splitlines()]
 
 
-def sealed_files(header: dict[str, Any], lines: list[dict[str, Any]]) -> dict[str, bytes]:
-    """Files whose digests are right, whatever they say."""
-    steps = b"".join(sealed.to_line(line) for line in lines)
-    content = {key: value for key, value in header.items() if key != sealed.DIGEST}
-    content["files"] = {STEPS: sealed.sha256(steps)}
-    return {HEADER: sealed.to_page(sealed.seal(content)), STEPS: steps}
-
-
-def changed(key: str, value: Any, *, line: int | None = None) -> dict[str, bytes]:
+def changed(
+    key: str, value: Any, *, line: int | None = None, file: str = STEPS
+) -> dict[str, bytes]:
     """The sample's files with one key replaced (or removed: ``...``) and digests that fit."""
     files = encode_trace(samples.trace())
-    header, lines = json.loads(files[HEADER]), lines_of(files)
+    header = json.loads(files[HEADER])
+    lines = lines_of(files, file)
     document = header if line is None else lines[line]
     *path, last = key.split("/")
     for part in path:
@@ -40,7 +43,14 @@ def changed(key: str, value: Any, *, line: int | None = None) -> dict[str, bytes
         del document[last]
     else:
         document[last] = value
-    return sealed_files(header, lines)
+    content = b"".join(map(sealed.to_line, lines))
+    header["files"][file] = sealed.sha256(content)
+    del header[sealed.DIGEST]
+    return {
+        **files,
+        file: compress(content) if file == TENSORS else content,
+        HEADER: sealed.to_page(sealed.seal(header)),
+    }
 
 
 def test_a_line_begins_with_what_a_reviewer_reads() -> None:
@@ -84,7 +94,7 @@ def test_a_hyperparameter_that_goes_away_is_gone_when_read() -> None:
 
 def test_tensor_names_are_written_once_a_rung() -> None:
     files = encode_trace(samples.trace())
-    assert files[STEPS].count(b"layer.bias") == 1
+    assert json.dumps(lines_of(files, TENSORS)).count("layer.bias") == 1
     assert decode_trace(files).steps[-1].tensors[Rung.WEIGHTS]["layer.bias"] == samples.digest(6)
 
 
@@ -272,9 +282,6 @@ def test_the_marks_of_a_merge_conflict_are_told(name: str) -> None:
         ("hyper/group0.lr", 0.1, 1, "steps.jsonl:2", "hyper.group0.lr is not"),
         ("ladder/mood", "0", 1, "steps.jsonl:2", "ladder is not"),
         ("ladder/batch", None, 1, "steps.jsonl:2", "ladder.batch is not"),
-        ("tensors/weights", ["0"], 1, "steps.jsonl:2", "tensors.weights is not"),
-        ("tensors/weights", ["0", 1], 1, "steps.jsonl:2", "tensors.weights is not"),
-        ("tensors/buffers", ["0"], 1, "steps.jsonl:2", "tensors.buffers is not"),
         ("rng/torch", 7, 1, "steps.jsonl:2", "rng.torch is not"),
         ("loss", 2.5, 1, "steps.jsonl:2", "not as goldtrace writes it"),
         ("end", [], 4, "steps.jsonl:5", "end is not"),
@@ -292,10 +299,46 @@ def test_content_that_is_sealed_and_still_wrong_is_named(
     assert (caught.value.where or "").startswith(where)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "line", "what"),
+    [
+        ("tensors/weights", ["0"], 1, "tensors.weights is not"),
+        ("tensors/weights", ["0", 1], 1, "tensors.weights is not"),
+        ("tensors/buffers", ["0"], 1, "tensors.buffers is not"),
+        ("tensors/mood", {}, 1, "tensors is not"),
+        ("tensors", 7, 1, "tensors is not"),
+        ("sketches", {"weights": "0"}, 1, "sketches.weights is not"),
+        ("sketches", {"weights": "zz"}, 1, "sketches.weights is not"),
+        ("step", ..., 1, "the key step is missing"),
+        ("step", 77, 1, "step is not"),
+    ],
+)
+def test_tensors_that_are_sealed_and_still_wrong_are_named(
+    key: str, value: Any, line: int, what: str
+) -> None:
+    with pytest.raises(GoldenError) as caught:
+        decode_trace(changed(key, value, line=line, file=TENSORS))
+    assert what in caught.value.what
+    assert caught.value.where == "tensors.jsonl.gz:2"
+
+
+def test_two_lines_of_tensors_for_one_step_are_not_as_goldtrace_writes_them() -> None:
+    with pytest.raises(GoldenError, match="not as goldtrace writes it"):
+        decode_trace(changed("step", INITIAL_STEP, line=1, file=TENSORS))
+
+
+def test_lost_tensors_are_missed() -> None:
+    files = encode_trace(samples.trace())
+    del files[TENSORS]
+    with pytest.raises(GoldenError, match="missing") as caught:
+        decode_trace(files)
+    assert caught.value.where == TENSORS
+
+
 def test_a_newer_schema_says_to_upgrade() -> None:
     with pytest.raises(GoldenError, match="newer goldtrace") as caught:
         decode_trace(changed("schema", 99))
-    assert caught.value.expected == "schema 1 or older"
+    assert caught.value.expected == "schema 2 or older"
     assert "upgrade" in (caught.value.hint or "")
 
 
@@ -303,37 +346,6 @@ def test_an_older_schema_without_a_migration_says_to_record_again() -> None:
     with pytest.raises(GoldenError, match="older goldtrace") as caught:
         decode_trace(changed("schema", 0))
     assert "goldtrace record" in (caught.value.hint or "")
-
-
-def older_files() -> dict[str, bytes]:
-    """The sample as an invented schema 0 had it: a seed instead of seeds, and bare rates."""
-    files = encode_trace(samples.trace())
-    header, lines = json.loads(files[HEADER]), lines_of(files)
-    header["schema"] = 0
-    header["seed"] = header.pop("seeds")["torch"]
-    for line in lines[1:-1]:
-        line["lr"] = line["hyper"].pop("group0.lr")
-    return sealed_files(header, lines)
-
-
-def upgrade(documents: Documents) -> Documents:
-    header = {**documents.header, "seeds": {"torch": documents.header["seed"]}}
-    lines = [
-        {**line, "hyper": {**line["hyper"], "group0.lr": line["lr"]}} if "lr" in line else line
-        for line in documents.lines
-    ]
-    return Documents(header=header, lines=tuple(lines))
-
-
-def test_an_older_schema_is_migrated() -> None:
-    assert decode_trace(older_files(), migrations={0: upgrade}) == samples.trace()
-
-
-def test_a_damaged_file_of_an_older_schema_is_not_migrated() -> None:
-    files = older_files()
-    files[STEPS] = files[STEPS].replace(b"1.25", b"1.26")
-    with pytest.raises(GoldenError, match="not the ones that the header was written for"):
-        decode_trace(files, migrations={0: upgrade})
 
 
 @pytest.mark.parametrize("numbers", [(0, 0), (1, 0), (-2,), (0, -1)])

@@ -36,7 +36,9 @@ def test_the_trace_of_a_failure_is_kept_until_a_check_passes(tmp_path: Path) -> 
     assert (tmp_path / ".goldtrace/.gitignore").read_text(encoding="ascii") == "*\n"
 
 
-@pytest.mark.parametrize("lost", ["header.json", "steps.jsonl", "tape.jsonl.gz"])
+@pytest.mark.parametrize(
+    "lost", ["header.json", "steps.jsonl", "tensors.jsonl.gz", "tape.jsonl.gz"]
+)
 def test_a_failure_that_was_half_removed_is_an_error_that_says_what_to_do(
     tmp_path: Path, lost: str
 ) -> None:

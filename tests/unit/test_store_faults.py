@@ -351,7 +351,7 @@ def test_a_reader_that_opened_the_old_golden_turns_to_the_new_one(
 
     monkeypatch.setattr(os, "listdir", replaced_under_us)
     assert check_one_of_both(store, OLD) == "new"
-    assert len(genuine(store.root / RUN / PLATFORM)) == 3
+    assert len(genuine(store.root / RUN / PLATFORM)) == 4
 
 
 def test_a_second_writer_waits_for_the_first(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import json
 import math
 
 import pytest
@@ -11,20 +12,25 @@ from golden_samples import TAPE_STEPS, VALUES
 from golden_samples import trace as sample_trace
 
 from goldtrace.errors import GoldenError
+from goldtrace.model import sealed
 from goldtrace.model.codec import HEADER, TAPE, decode_trace, encode_trace
+from goldtrace.model.gzipped import compress, decompress
 from goldtrace.model.tape import TapedStep
-from goldtrace.model.tape_codec import compress, decode_tape, decompress, encode_tape
+from goldtrace.model.tape_codec import decode_tape, encode_tape
+
+
+def lines_of(tape):
+    return b"".join(map(sealed.to_line, encode_tape(tape)))
 
 
 def test_a_tape_comes_back_as_it_was():
-    lines = encode_tape(TAPE_STEPS)
-    assert lines.isascii()
-    assert decode_tape(lines, where="tape") == TAPE_STEPS
-    assert encode_tape(decode_tape(lines, where="tape")) == lines
+    documents = [json.loads(line) for line in lines_of(TAPE_STEPS).splitlines()]
+    assert decode_tape(documents, where="tape") == TAPE_STEPS
+    assert lines_of(decode_tape(documents, where="tape")) == lines_of(TAPE_STEPS)
 
 
 def test_the_same_tape_is_the_same_bytes_and_has_no_date():
-    lines = encode_tape(TAPE_STEPS)
+    lines = lines_of(TAPE_STEPS)
     assert compress(lines) == compress(lines)
     assert compress(lines)[4:8] == bytes(4)
     assert gzip.decompress(compress(lines)) == lines
@@ -35,7 +41,7 @@ def test_every_nan_is_written_alike():
     def with_total(total: float) -> bytes:
         statistics = dataclasses.replace(VALUES[0].statistics, total=total)
         value = dataclasses.replace(VALUES[0], statistics=statistics)
-        return encode_tape([TapedStep(number=0, values=(value,), calls=())])
+        return lines_of([TapedStep(number=0, values=(value,), calls=())])
 
     assert with_total(math.nan) == with_total(-math.nan) != with_total(0.0)
 
@@ -54,7 +60,7 @@ def damage(files: dict[str, bytes]) -> list[dict[str, bytes]]:
     tape = files[TAPE]
     middle = len(tape) // 2
     flipped = bytes([*tape[:middle], tape[middle] ^ 1, *tape[middle + 1 :]])
-    other = compress(encode_tape(TAPE_STEPS[:1]))
+    other = compress(lines_of(TAPE_STEPS[:1]))
     variants = [tape[:-1], tape[:20], b"", flipped, tape + b"x", other, compress(b"[]\n")]
     without = {name: content for name, content in files.items() if name != TAPE}
     return [without, *({**files, TAPE: variant} for variant in variants)]
@@ -69,11 +75,20 @@ def test_a_damaged_tape_is_told_by_its_name(case):
 
 
 @pytest.mark.parametrize(
-    "line", [b"{}\n", b'{"step":0}\n', b"[]\n", b"x\n", b'{"step":0,"values":[3],"kinds":[]}\n']
+    "document",
+    [
+        {},
+        {"step": 0},
+        [],
+        "x",
+        {"step": 0, "values": [3], "kinds": []},
+        *({**next(encode_tape(TAPE_STEPS)), name: "xyz"} for name in ("digests", "statistics")),
+        *({**next(encode_tape(TAPE_STEPS)), name: "00"} for name in ("samples", "elements")),
+    ],
 )
-def test_a_line_that_is_no_tape_is_an_error(line):
+def test_a_document_that_is_no_tape_is_an_error(document):
     with pytest.raises(GoldenError):
-        decode_tape(line, where="tape")
+        decode_tape([document], where="tape")
 
 
 def test_a_bomb_is_not_unpacked():

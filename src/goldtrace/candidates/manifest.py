@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from goldtrace.errors import GoldenError
 from goldtrace.model import fields, sealed
 from goldtrace.model.calibration_codec import CALIBRATION
-from goldtrace.model.codec import HEADER, STEPS, TAPE
+from goldtrace.model.codec import FILES as TRACE_FILES
 from goldtrace.store.certificate import CERTIFICATE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MANIFEST = "candidate.json"
 FOLDER = "candidates"
 """The directory of a report that holds ``<run>/<platform>/candidate.json`` and the files."""
 
-FILES = (HEADER, STEPS, TAPE, CERTIFICATE, CALIBRATION)
+FILES = (*TRACE_FILES, CERTIFICATE, CALIBRATION)
 """The files of a golden that a candidate brings; the ledger is written by whoever accepts it."""
 
 SCHEMA = 1

@@ -6,15 +6,12 @@ line a step, the initial record first and the end last. A line begins with what 
 
 * a number is ``[decimal, exact, dtype]``; the decimal is for the reader alone, and is checked;
 * hyper-parameters and RNG digests that are the same as on the line before are left out, learning
-  rates excepted; ``null`` says that one has gone;
-* the digests of single tensors come by name where a rung is listed for the first time, and as a
-  list in the order of these sorted names when it is listed again;
-* the sketches of a rung are one text of base64: little-endian float32, in the order of the sorted
-  names, which are listed only where they are not the ones that were listed last.
+  rates excepted; ``null`` says that one has gone.
 
-``tape.jsonl.gz``, where steps were taped, is for machines only; see ``tape_codec``.
+What no person reads is compressed: ``tensors.jsonl.gz``, where something was kept of single
+tensors (``tensor_codec``), and ``tape.jsonl.gz``, where steps were taped (``tape_codec``).
 
-The header carries the SHA-256 of ``steps.jsonl``, of the tape before it was compressed, and of
+The header carries the SHA-256 of the lines of each file, before they were compressed, and of
 itself, so the SHA-256 of ``header.json`` identifies the whole trace.
 """
 
@@ -24,11 +21,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from goldtrace.errors import GoldenError
-from goldtrace.model import sealed
+from goldtrace.model import fields, sealed
+from goldtrace.model.gzipped import compress, decompress
 from goldtrace.model.header_codec import decode_header, encode_header
 from goldtrace.model.migrations import MIGRATIONS, Documents, migrate
 from goldtrace.model.step_codec import decode_lines, encode_lines
-from goldtrace.model.tape_codec import compress, decode_tape, decompress, encode_tape
+from goldtrace.model.tape_codec import decode_tape, encode_tape
+from goldtrace.model.tensor_codec import decode_tensors, encode_tensors
 from goldtrace.model.trace import SCHEMA, Trace
 
 if TYPE_CHECKING:
@@ -36,14 +35,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from goldtrace.model.migrations import Migration
-    from goldtrace.model.tape import TapedStep
 
 HEADER = "header.json"
 STEPS = "steps.jsonl"
+TENSORS = "tensors.jsonl.gz"
 TAPE = "tape.jsonl.gz"
 
-FILES = (HEADER, STEPS, TAPE)
-"""The files that a trace may have; the tape is not always there."""
+FILES = (HEADER, STEPS, TENSORS, TAPE)
+"""The files that a trace may have."""
+
+_COMPRESSED = (TENSORS, TAPE)
+"""Those that are there only where they have a line."""
 
 
 def encode_trace(trace: Trace) -> dict[str, bytes]:
@@ -53,15 +55,19 @@ def encode_trace(trace: Trace) -> dict[str, bytes]:
         RecordingError: something in the trace has no place in a file, such as a name with a lone
             surrogate, or steps whose numbers do not ascend.
     """
-    steps = b"".join(sealed.to_line(line) for line in encode_lines(trace))
+    documents = {
+        STEPS: encode_lines(trace),
+        TENSORS: encode_tensors(trace.steps),
+        TAPE: encode_tape(trace.tape),
+    }
+    lines = {name: b"".join(map(sealed.to_line, of_file)) for name, of_file in documents.items()}
+    written = {name: content for name, content in lines.items() if content}
     header = encode_header(trace.header)
-    header["files"] = {STEPS: sealed.sha256(steps)}
-    files = {STEPS: steps}
-    if trace.tape:
-        lines = encode_tape(trace.tape)
-        header["files"][TAPE] = sealed.sha256(lines)
-        files[TAPE] = compress(lines)
-    return {HEADER: sealed.to_page(sealed.seal(header)), **files}
+    header["files"] = {name: sealed.sha256(written[name]) for name in sorted(written)}
+    return {
+        HEADER: sealed.to_page(sealed.seal(header)),
+        **{name: compress(c) if name in _COMPRESSED else c for name, c in written.items()},
+    }
 
 
 def encode_repeatable(trace: Trace) -> dict[str, bytes]:
@@ -86,9 +92,9 @@ def read_files(folder: Path) -> dict[str, bytes]:
     """The files of a trace that are in a folder.
 
     Raises:
-        OSError: one of them cannot be read; only the tape may be absent.
+        OSError: one of them cannot be read; only what is compressed may be absent.
     """
-    names = [name for name in FILES if name != TAPE or (folder / name).exists()]
+    names = [name for name in FILES if name not in _COMPRESSED or (folder / name).exists()]
     return {name: (folder / name).read_bytes() for name in names}
 
 
@@ -121,75 +127,74 @@ def decode_trace(
     schema = sealed.check_schema(documents.header, SCHEMA, where=HEADER)
     documents = migrate(documents, schema=schema, newest=SCHEMA, migrations=migrations)
     header = decode_header(documents.header, where=HEADER)
-    steps, end = decode_lines(documents.lines, where=STEPS)
-    trace = Trace(header=header, steps=steps, end=end, tape=_tape(files, documents.header))
+    steps, end = decode_lines(documents.steps, where=STEPS)
+    steps = decode_tensors(documents.tensors, steps, where=TENSORS)
+    tape = decode_tape(documents.tape, where=TAPE)
+    trace = Trace(header=header, steps=steps, end=end, tape=tape)
     if canonical and schema == SCHEMA:
         _check_canonical(trace, files)
     return trace
 
 
 def _documents(files: Mapping[str, bytes]) -> Documents:
-    for name in (HEADER, STEPS):
-        if name not in files:
-            raise GoldenError("the file is missing", where=name, hint=sealed.RESTORE)
+    if HEADER not in files:
+        raise _missing(HEADER)
     header = sealed.parse(files[HEADER], where=HEADER)
     sealed.check_schema(header, SCHEMA, where=HEADER)
     sealed.check_seal(header, where=HEADER)
-    listed = header.get("files")
-    expected = listed.get(STEPS) if isinstance(listed, dict) else None
-    lines = files[STEPS].split(b"\n")
-    found = sealed.sha256(files[STEPS])
+    listed = fields.required(header, "files", fields.mapping(fields.text), HEADER)
+    return Documents(
+        header=header,
+        steps=_lines(files, STEPS, listed),
+        tensors=_lines(files, TENSORS, listed) if TENSORS in listed else (),
+        tape=_lines(files, TAPE, listed) if TAPE in listed else (),
+    )
+
+
+def _lines(
+    files: Mapping[str, bytes], name: str, listed: Mapping[str, str]
+) -> tuple[Mapping[str, object], ...]:
+    """The documents in a file of lines, which is the one that the header lists."""
+    if name not in files:
+        raise _missing(name)
+    content = decompress(files[name], where=name) if name in _COMPRESSED else files[name]
+    found, expected = sealed.sha256(content), listed.get(name)
     if found != expected:
         # The line that cannot be read, if there is one, says more than two digests do.
-        _parse_lines(lines)
+        _parse_lines(content, name)
         raise GoldenError(
-            "the steps are not the ones that the header was written for",
-            where=STEPS,
+            "the lines are not the ones that the header was written for",
+            where=name,
             expected=f"SHA-256 {expected}",
             found=f"SHA-256 {found}",
             hint=sealed.RESTORE,
         )
-    return Documents(header=header, lines=_parse_lines(lines))
+    return _parse_lines(content, name)
 
 
-def _tape(files: Mapping[str, bytes], header: Mapping[str, object]) -> tuple[TapedStep, ...]:
-    listed = header.get("files")
-    expected = listed.get(TAPE) if isinstance(listed, dict) else None
-    if expected is None:
-        return ()
-    if TAPE not in files:
-        raise GoldenError("the file is missing", where=TAPE, hint=sealed.RESTORE)
-    lines = decompress(files[TAPE], where=TAPE)
-    found = sealed.sha256(lines)
-    if found != expected:
-        raise GoldenError(
-            "the tape is not the one that the header was written for",
-            where=TAPE,
-            expected=f"SHA-256 {expected}",
-            found=f"SHA-256 {found}",
-            hint=sealed.RESTORE,
-        )
-    return decode_tape(lines, where=TAPE)
-
-
-def _parse_lines(lines: list[bytes]) -> tuple[Mapping[str, object], ...]:
+def _parse_lines(content: bytes, name: str) -> tuple[Mapping[str, object], ...]:
+    lines = content.split(b"\n")
     if lines[-1] != b"":
         raise GoldenError(
             "the file is truncated",
-            where=f"{STEPS}:{len(lines)}",
+            where=f"{name}:{len(lines)}",
             expected="a line that ends",
             found=repr(lines[-1][-40:].decode("ascii", "replace")),
             hint=sealed.RESTORE,
         )
     return tuple(
-        sealed.parse(line, where=f"{STEPS}:{number}")
+        sealed.parse(line, where=f"{name}:{number}")
         for number, line in enumerate(lines[:-1], start=1)
     )
 
 
+def _missing(name: str) -> GoldenError:
+    return GoldenError("the file is missing", where=name, hint=sealed.RESTORE)
+
+
 def _check_canonical(trace: Trace, files: Mapping[str, bytes]) -> None:
     written = encode_trace(trace)
-    for name in (STEPS, HEADER):  # The header would differ with the steps.
+    for name in (STEPS, HEADER):  # The header would differ with the lines of any file.
         data = written[name]
         if data != files[name]:
             before = files[name][: _first_difference(data, files[name])]

@@ -66,6 +66,11 @@ def boolean(value: Any, key: str, where: str) -> bool:
     return value
 
 
+def anything(value: Any, _key: str, _where: str) -> Any:
+    """Whatever is there."""
+    return value
+
+
 def optional(decode: Decoder[T]) -> Decoder[T | None]:
     """``null``, or what ``decode`` takes."""
     return lambda value, key, where: None if value is None else decode(value, key, where)

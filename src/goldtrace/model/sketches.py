@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +22,7 @@ _NUMBER = 4  # bytes of a float32
 
 
 def encode(sketches: Mapping[str, Sketch], rung: Rung, names: Names) -> Any:
-    """The numbers as base64, or with the names beside them where those were not listed last.
+    """The numbers in hexadecimal, or with the names beside them where those were not listed last.
 
     Raises:
         RecordingError: the sketches are not all of one length.
@@ -39,7 +37,7 @@ def encode(sketches: Mapping[str, Sketch], rung: Rung, names: Names) -> Any:
             found=f"{lengths}",
         )
     numbers = [number for sketch in named.values() for number in sketch]
-    data = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode("ascii")
+    data = struct.pack(f"<{len(numbers)}f", *numbers).hex()
     if names.get(rung) == listed:
         return data
     names[rung] = listed
@@ -70,9 +68,9 @@ def decode(value: Any, rung: Rung, names: Names, where: str) -> dict[str, Sketch
 
 def _numbers(text: str, key: str, where: str) -> Sequence[float]:
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise wrong_type(key, "base64", text, where=where) from None
+        data = bytes.fromhex(text)
+    except ValueError:
+        raise wrong_type(key, "hexadecimal digits", text, where=where) from None
     if len(data) % _NUMBER:
         raise wrong_type(key, "whole float32 numbers", f"{len(data)} bytes", where=where)
     return struct.unpack(f"<{len(data) // _NUMBER}f", data)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from goldtrace.errors import GoldenError, RecordingError
-from goldtrace.model import fields, sketches
+from goldtrace.model import fields
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.sealed import RESTORE, wrong_type
 from goldtrace.model.trace import INITIAL_STEP, End, StepRecord
-from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +21,6 @@ _NOTHING = StepRecord(number=INITIAL_STEP - 1)
 _RATE = "lr"
 """The last part of the name of a learning rate, which is written at every step."""
 
-_Names = sketches.Names
-
 
 def encode_lines(trace: Trace) -> Iterator[dict[str, Any]]:
     """One document a step and one for the end.
@@ -32,7 +29,6 @@ def encode_lines(trace: Trace) -> Iterator[dict[str, Any]]:
         RecordingError: the numbers of the steps do not ascend, or a value cannot be written.
     """
     before = _NOTHING
-    names: _Names = {}
     for step in trace.steps:
         if step.number <= before.number:
             raise RecordingError(
@@ -41,7 +37,7 @@ def encode_lines(trace: Trace) -> Iterator[dict[str, Any]]:
                 expected=f"more than {before.number}",
                 found=str(step.number),
             )
-        yield _encode_step(step, before, names)
+        yield _encode_step(step, before)
         before = step
     yield {
         "end": {
@@ -54,7 +50,7 @@ def encode_lines(trace: Trace) -> Iterator[dict[str, Any]]:
 def decode_lines(
     lines: Sequence[Mapping[str, Any]], *, where: str
 ) -> tuple[tuple[StepRecord, ...], End]:
-    """The steps and the end that ``encode_lines`` wrote.
+    """The steps and the end that ``encode_lines`` wrote, their tensors left out.
 
     Raises:
         GoldenError: a line is missing or holds something else; ``where`` gets its number.
@@ -67,20 +63,19 @@ def decode_lines(
             hint=RESTORE,
         )
     before = _NOTHING
-    names: _Names = {}
     steps = []
     for number, line in enumerate(lines[:-1], start=1):
-        before = _decode_step(line, before, names, f"{where}:{number}")
+        before = _decode_step(line, before, f"{where}:{number}")
         steps.append(before)
     last = f"{where}:{len(lines)}"
-    end = fields.required(lines[-1], "end", fields.mapping(_anything), last)
+    end = fields.required(lines[-1], "end", fields.mapping(fields.anything), last)
     return tuple(steps), End(
         metrics=fields.required(end, "metrics", fields.mapping(fields.scalar), last),
         final=fields.required(end, "final", fields.by_rung(fields.text), last),
     )
 
 
-def _encode_step(step: StepRecord, before: StepRecord, names: _Names) -> dict[str, Any]:
+def _encode_step(step: StepRecord, before: StepRecord) -> dict[str, Any]:
     hyperparameters = _changes(step.hyperparameters, before.hyperparameters, keep=_is_rate)
     line: dict[str, Any] = {
         "step": step.number,
@@ -94,30 +89,18 @@ def _encode_step(step: StepRecord, before: StepRecord, names: _Names) -> dict[st
             for name, value in _changes(step.rng, before.rng, keep=lambda _: False).items()
         },
         "samples": None if step.samples is None else fields.checked(step.samples),
-        "tensors": {
-            rung: _encode_tensors(tensors, Rung(rung), names)
-            for rung, tensors in fields.sort_rungs(step.tensors).items()
-        },
-        "sketches": {
-            rung: sketches.encode(named, Rung(rung), names)
-            for rung, named in fields.sort_rungs(step.sketches).items()
-        },
     }
     optional = ("grad_norm", "buffer_norm", "samples")
     absent = {key for key in line if line[key] == {} or (key in optional and line[key] is None)}
     return {key: value for key, value in line.items() if key not in absent}
 
 
-def _decode_step(
-    line: Mapping[str, Any], before: StepRecord, names: _Names, where: str
-) -> StepRecord:
+def _decode_step(line: Mapping[str, Any], before: StepRecord, where: str) -> StepRecord:
     def get(key: str, decode: fields.Decoder[fields.T], absent: Any) -> fields.T:
         return decode(line.get(key, absent), key, where)
 
     hyper = get("hyper", fields.mapping(fields.optional(_decode_value)), {})
     rng = get("rng", fields.mapping(fields.optional(fields.text)), {})
-    tensors = get("tensors", fields.by_rung(_anything), {})
-    sketched = get("sketches", fields.by_rung(_anything), {})
     number = fields.required(line, "step", fields.integer, where)
     if number <= before.number:
         raise wrong_type("step", f"a number above {before.number}", number, where=where)
@@ -130,12 +113,6 @@ def _decode_step(
         ladder=get("ladder", fields.by_rung(fields.text), {}),
         rng=_apply(rng, before.rng),
         samples=get("samples", fields.optional(fields.text), None),
-        tensors={
-            rung: _decode_tensors(value, rung, names, where) for rung, value in tensors.items()
-        },
-        sketches={
-            rung: sketches.decode(value, rung, names, where) for rung, value in sketched.items()
-        },
     )
 
 
@@ -162,31 +139,6 @@ def _is_rate(name: str) -> bool:
     return name.rpartition(".")[2] == _RATE
 
 
-def _encode_tensors(tensors: Mapping[str, str], rung: Rung, names: _Names) -> Any:
-    by_name = _encode_texts(fields.sort_names(tensors))
-    listed = list(by_name)
-    if listed and names.get(rung) == listed:
-        return list(by_name.values())
-    names[rung] = listed
-    return by_name
-
-
-def _decode_tensors(value: Any, rung: Rung, names: _Names, where: str) -> dict[str, str]:
-    key = f"tensors.{rung.value}"
-    if isinstance(value, list):
-        listed = names.get(rung, [])
-        if len(value) != len(listed):
-            raise wrong_type(
-                key, f"{len(listed)} digests, as listed before", f"{len(value)}", where=where
-            )
-        return {
-            name: fields.text(item, key, where) for name, item in zip(listed, value, strict=True)
-        }
-    tensors = fields.mapping(fields.text)(value, key, where)
-    names[rung] = sorted(tensors)
-    return tensors
-
-
 def _encode_scalars(scalars: Mapping[str, Scalar]) -> dict[str, Any]:
     return {name: fields.encode_scalar(value) for name, value in fields.sort_names(scalars).items()}
 
@@ -203,7 +155,3 @@ def _encode_value(value: Scalar | str | None) -> Any:
 
 def _decode_value(value: Any, key: str, where: str) -> Scalar | str:
     return value if isinstance(value, str) else fields.scalar(value, key, where)
-
-
-def _anything(value: Any, _key: str, _where: str) -> Any:
-    return value

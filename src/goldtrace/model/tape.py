@@ -38,15 +38,14 @@ class Statistics:
     """A floating-point tensor in a few numbers, all in float64.
 
     They are taken over the tensor, or over ``SAMPLE`` of its elements, the last 64 among them:
-    ``count`` elements, their sum, the sum of their absolute values, the largest absolute value, and
-    a count sketch (Charikar, Chen and Farach-Colton, 2002) of ``BUCKETS`` numbers, whose squared
-    distance from another tensor's is that of the two samples, give or take.
+    ``count`` elements, their sum, the sum of their absolute values, and a count sketch (Charikar,
+    Chen and Farach-Colton, 2002) of ``BUCKETS`` numbers, whose squared distance from another
+    tensor's is that of the two samples, give or take.
     """
 
     count: int
     total: float
     absolute: float
-    largest: float
     sketch: tuple[float, ...]
 
 

@@ -1,15 +1,9 @@
-"""The tape as a compressed file, and back: one line of JSON a step, its numbers in columns.
-
-What identifies a tape is the SHA-256 of the lines, not of the compressed bytes: those depend on the
-release of zlib, the lines on nothing but the tape.
-"""
+"""The tape as JSON lines, and back: one line a step, its numbers as columns of hex digits."""
 
 from __future__ import annotations
 
-import base64
 import math
 import struct
-import zlib
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from goldtrace.errors import GoldenError
@@ -17,72 +11,38 @@ from goldtrace.model import fields, sealed
 from goldtrace.model.tape import BUCKETS, Call, Phase, Statistics, TapedStep, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
 
 _DIGEST = 8  # bytes of the digest of a value
-_NUMBERS = 3 + BUCKETS
-_LARGEST = 1 << 28  # bytes; no tape has more, but a bomb may
+_NUMBERS = 2 + BUCKETS
 _COLUMNS = struct.Struct(f"<{_NUMBERS}d")
 _NAN = struct.pack("<d", math.nan)
 
 
-def encode_tape(tape: Sequence[TapedStep]) -> bytes:
-    """The lines of a tape."""
-    return b"".join(sealed.to_line(_encode_step(step)) for step in tape)
+def encode_tape(tape: Sequence[TapedStep]) -> Iterator[dict[str, Any]]:
+    """The documents of a tape, one a step."""
+    return map(_encode_step, tape)
 
 
-def decode_tape(lines: bytes, *, where: str) -> tuple[TapedStep, ...]:
-    """The tape whose lines ``encode_tape`` gave.
-
-    Raises:
-        GoldenError: they are not such lines.
-    """
-    try:
-        return tuple(
-            _decode_step(sealed.parse(line, where=where)) for line in lines.split(b"\n")[:-1]
-        )
-    except (KeyError, IndexError, TypeError, ValueError, struct.error) as error:
-        raise _damaged(where, error) from error
-
-
-_GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x02\xff"
-"""RFC 1952: deflate, no flags, no date, smallest, no operating system."""
-
-
-def compress(lines: bytes) -> bytes:
-    """The lines as a gzip file without a date: the same bytes for the same lines."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    body = deflate.compress(lines) + deflate.flush()
-    return _GZIP_HEADER + body + struct.pack("<II", zlib.crc32(lines), len(lines) & 0xFFFFFFFF)
-
-
-def decompress(data: bytes, *, where: str) -> bytes:
-    """The lines in a gzip file.
+def decode_tape(lines: Iterable[Mapping[str, Any]], *, where: str) -> tuple[TapedStep, ...]:
+    """The tape whose documents ``encode_tape`` gave.
 
     Raises:
-        GoldenError: it is damaged, or too large to be a tape.
+        GoldenError: they are not such documents.
     """
-    # The seal is on the lines, because two releases of zlib may compress them differently; these
-    # bytes are the only others.
-    if not data.startswith(_GZIP_HEADER):
-        raise _damaged(where, f"a file that begins with {data[:10].hex()}")
-    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        lines = reader.decompress(data, _LARGEST)
-    except zlib.error as error:
+        return tuple(map(_decode_step, lines))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise _damaged(where, error) from error
-    if not reader.eof or reader.unused_data:
-        raise _damaged(where, "it ends too early, or goes on after its end")
-    return lines
 
 
 def _damaged(where: str, found: object) -> GoldenError:
     return GoldenError(
         "the tape is damaged",
         where=where,
-        expected="a compressed tape",
+        expected="the operators of a step",
         found=str(found)[:120],
         hint=sealed.RESTORE,
     )
@@ -110,10 +70,10 @@ def _encode_step(step: TapedStep) -> dict[str, Any]:
             )
         ],
         "values": kinds.places,
-        "digests": _to_text(bytes.fromhex("".join(value.digest for value in step.values))),
-        "samples": _to_text(bytes.fromhex("".join(value.sample for value in step.values))),
-        "elements": _to_text(bytes.fromhex("".join(elements))),
-        "statistics": _to_text(b"".join(_pack(v.statistics) for v in step.values if v.statistics)),
+        "digests": "".join(value.digest for value in step.values),
+        "samples": "".join(value.sample for value in step.values),
+        "elements": "".join(elements),
+        "statistics": "".join(_pack(v.statistics) for v in step.values if v.statistics),
     }
 
 
@@ -125,11 +85,11 @@ def _decode_step(line: Mapping[str, Any]) -> TapedStep:
     statistics = _Reader(line["statistics"])
     values = tuple(
         Value(
-            digest=digests.take(_DIGEST).hex(),
+            digest=digests.take(_DIGEST),
             dtype=dtype,
             shape=tuple(shape),
-            sample=samples.take(_DIGEST).hex(),
-            elements=_divide(elements.take(width * kept).hex(), kept),
+            sample=samples.take(_DIGEST),
+            elements=_divide(elements.take(width * kept), kept),
             statistics=_unpack(statistics.take(8 * _NUMBERS), count) if count else None,
             source=source,
         )
@@ -167,17 +127,20 @@ class _Table(Generic[T]):
 
 
 class _Reader:
-    """The bytes of a column, taken in order."""
+    """The digits of a column, taken in order."""
 
     def __init__(self, text: str) -> None:
-        self._data = base64.b64decode(text, validate=True)
+        bytes.fromhex(text)  # An error where it holds anything else.
+        self._text = text
         self._place = 0
 
-    def take(self, count: int) -> bytes:
-        taken = self._data[self._place : self._place + count]
-        if len(taken) != count:
+    def take(self, count: int) -> str:
+        """The digits of the next ``count`` bytes."""
+        end = self._place + 2 * count
+        taken = self._text[self._place : end]
+        if len(taken) != end - self._place:
             raise IndexError("a column is too short")
-        self._place += count
+        self._place = end
         return taken
 
 
@@ -195,21 +158,15 @@ def _divide(text: str, count: int) -> tuple[str, ...]:
     return tuple(text[width * place : width * (place + 1)] for place in range(count))
 
 
-def _pack(statistics: Statistics) -> bytes:
-    numbers = (statistics.total, statistics.absolute, statistics.largest, *statistics.sketch)
+def _pack(statistics: Statistics) -> str:
+    numbers = (statistics.total, statistics.absolute, *statistics.sketch)
     # A NaN has many spellings, and which one comes out depends on the processor.
-    return b"".join(_NAN if math.isnan(n) else struct.pack("<d", n) for n in numbers)
+    return b"".join(_NAN if math.isnan(n) else struct.pack("<d", n) for n in numbers).hex()
 
 
-def _unpack(data: bytes, count: int) -> Statistics:
-    total, absolute, largest, *sketch = _COLUMNS.unpack(data)
-    return Statistics(
-        count=count, total=total, absolute=absolute, largest=largest, sketch=tuple(sketch)
-    )
-
-
-def _to_text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
+def _unpack(digits: str, count: int) -> Statistics:
+    total, absolute, *sketch = _COLUMNS.unpack(bytes.fromhex(digits))
+    return Statistics(count=count, total=total, absolute=absolute, sketch=tuple(sketch))
 
 
 def _checked(texts: tuple[str | None, ...]) -> tuple[str | None, ...]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from goldtrace.model.tape import TapedStep
     from goldtrace.model.verdict import Rung
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the trace and golden format that this goldtrace writes."""
 
 INITIAL_STEP = -1

@@ -190,10 +190,8 @@ def _statistics(contents: list[_Content]) -> dict[int, Statistics]:
         part = dtype.to_real() if dtype.is_complex else dtype
         numbers = torch.from_numpy(words.view(np.uint8)).view(part).double().numpy()
         with np.errstate(all="ignore"):
-            absolute = np.abs(numbers)
             totals = numbers.sum(axis=1)
-            sums = absolute.sum(axis=1)
-            largest = absolute.max(axis=1)
+            sums = np.abs(numbers).sum(axis=1)
             sketches = [
                 (numbers[:, members] * signs).sum(axis=1) for members, signs in _buckets(count)
             ]
@@ -202,7 +200,6 @@ def _statistics(contents: list[_Content]) -> dict[int, Statistics]:
                 count=count,
                 total=float(totals[row]),
                 absolute=float(sums[row]),
-                largest=float(largest[row]),
                 sketch=tuple(float(sketch[row]) for sketch in sketches),
             )
     return found

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from goldtrace.errors import GoldenError, GoldtraceError, StoreError
 from goldtrace.model import sealed
 from goldtrace.model.calibration_codec import CALIBRATION, decode_calibration, encode_calibration
+from goldtrace.model.codec import FILES as TRACE_FILES
 from goldtrace.model.codec import (
     HEADER,
     STEPS,
-    TAPE,
     decode_trace,
     encode_repeatable,
     encode_trace,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Certificate", "Golden", "GoldenStore", "Plan", "PlanAction"]
 
-FILES = (HEADER, STEPS, TAPE, CERTIFICATE, CALIBRATION, LEDGER)
+FILES = (*TRACE_FILES, CERTIFICATE, CALIBRATION, LEDGER)
 """The files of a golden."""
 
 
