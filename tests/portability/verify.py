@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import Comparison
+    from goldtrace.store.golden import Golden
 
 HERE = Path(__file__).parent
 PAGE = Path("docs") / "portability.md"
@@ -121,20 +122,30 @@ def environment(cell: Cell) -> dict[str, str]:
     return child_environment(pins, asked)
 
 
-def digest_of(cell: Cell) -> str:
-    """Which golden a cell is held against, as far as its steps go."""
-    if cell.incomparable:
-        return "none"
+def golden_of(cell: Cell) -> Golden | None:
+    """The golden that a cell is held against."""
     platform = "cpu-portable" if cell.folder == PORTABLE else "universal"
-    steps = cell.folder / cell.run / platform / "steps.jsonl"
-    lines = steps.read_bytes().splitlines()[: cell.steps + 1]
-    return hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
+    return GoldenStore(cell.folder).load(cell.run, platform)
+
+
+def digest_of(cell: Cell) -> str:
+    """Which golden a cell is held against, as far as its steps go, in whatever format."""
+    golden = None if cell.incomparable else golden_of(cell)
+    if golden is None:
+        return "none"
+    steps = [
+        (
+            {rung.value: digest for rung, digest in step.ladder.items()},
+            {name: scalar.exact for name, scalar in step.scalars.items()},
+        )
+        for step in golden.trace.steps[: cell.steps + 1]
+    ]
+    return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def compared(cell: Cell) -> tuple[str, bool]:
     """Train the first steps and hold them against those of the golden."""
-    platform = "cpu-portable" if cell.folder == PORTABLE else "universal"
-    golden = GoldenStore(cell.folder).load(cell.run, platform)
+    golden = golden_of(cell)
     if golden is None:
         return "no golden", False
     with tempfile.TemporaryDirectory() as scratch:
