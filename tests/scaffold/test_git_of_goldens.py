@@ -73,15 +73,15 @@ def test_git_diff_shows_the_operator_that_changed_in_a_compressed_tape(committed
 def test_git_diff_shows_the_tensors_that_moved(committed):
     path = committed / PLACE / "tensors.jsonl.gz"
     lines = decompress(path.read_bytes(), where="tensors")
-    initial = json.loads(lines.splitlines()[0])["tensors"]
-    moved = initial["weights"]["head.weight"]
-    path.write_bytes(
-        compress(
-            lines.replace(moved.encode(), b"0" * 32).replace(b"float32[48,", b"float32[50,")
-        )
-    )
+    moved = json.loads(lines.splitlines()[0])["tensors"]["weights"]["norm.weight"].encode()
+    widened = lines.replace(b'"norm.weight":"float32[72]', b'"norm.weight":"float32[73]')
+    path.write_bytes(compress(widened.replace(moved, b"0" * 32, 1)))
     shown = git(committed, "diff", "--unified=0").splitlines()
     assert [line for line in shown if line[:1] in "+-" and line[:3] not in ("+++", "---")] == [
+        "-start  structure  norm.weight  float32[72] trainable group1",
+        "+start  structure  norm.weight  float32[73] trainable group1",
+        f"-start  weights  norm.weight  {moved[:12].decode()}",
+        f"+start  weights  norm.weight  {'0' * 12}",
     ]
 
 

@@ -11,6 +11,7 @@ import torch
 import goldtrace
 from goldtrace.determinism import deterministic
 from goldtrace.errors import DataUnavailableError, SpecError
+from goldtrace.model.codec import TAPE
 from goldtrace.reference import resnet18, synthetic, transformer
 from goldtrace.reference.images import AugmentedImages, decode, training_loader
 from goldtrace.store.declared import discover, load_run
@@ -276,3 +277,11 @@ def test_float16_trains_on_the_gpu_under_its_loss_scale() -> None:
 
     assert sum(notes.losses[-4:]) < sum(notes.losses[:4])
     assert notes.watched["scaler"].get_scale() == 1024.0
+
+
+@pytest.mark.parametrize("run", sorted(set(GoldenStore(GOLDEN).runs()) & set(RUNS)))
+def test_a_reference_golden_stays_below_100_kb_and_so_does_its_tape(run: str) -> None:
+    for platform in GoldenStore(GOLDEN).platforms(run):
+        sizes = {path.name: path.stat().st_size for path in (GOLDEN / run / platform).iterdir()}
+        assert 0 < sizes.pop(TAPE) < 100_000
+        assert sum(sizes.values()) < 100_000

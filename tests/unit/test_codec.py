@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import golden_samples as samples
+import numpy as np
 import pytest
 
 from goldtrace.errors import GoldenError, RecordingError
@@ -19,7 +20,7 @@ from goldtrace.model.codec import (
 )
 from goldtrace.model.gzipped import compress, decompress
 from goldtrace.model.scalar import Scalar
-from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace
+from goldtrace.model.trace import INITIAL_STEP, End, StepRecord, Trace, is_sketched
 from goldtrace.model.verdict import Rung
 
 
@@ -138,12 +139,17 @@ def resnet18_tensors() -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("states", [("momentum_buffer",), ("exp_avg", "exp_avg_sq", "step")])
 def test_a_golden_of_40_steps_of_resnet18_stays_below_100_kb(states: tuple[str, ...]) -> None:
+    """All but the operator tape, with digits that nothing compresses."""
     weights, buffers = resnet18_tensors()
     assert (len(weights), len(buffers)) == (62, 60)
     state = [f"{weight}/{name}" for weight in weights for name in states]
 
     def digests(names: list[str], step: int) -> dict[str, str]:
         return {name: sealed.sha256(f"{name} {step}".encode())[:32] for name in names}
+
+    def sketches(names: list[str], step: int) -> dict[str, tuple[float, ...]]:
+        drawn = np.random.default_rng(step).standard_normal((len(names), 8), dtype=np.float32)
+        return {name: tuple(row) for name, row in zip(names, drawn.tolist(), strict=True)}
 
     def record(number: int) -> StepRecord:
         rungs = {Rung.WEIGHTS: weights, Rung.BUFFERS: buffers}
@@ -164,10 +170,16 @@ def test_a_golden_of_40_steps_of_resnet18_stays_below_100_kb(states: tuple[str, 
                 **{f"{group}.{name}": Scalar.of(0.9) for group in groups for name in names},
             },
             grad_norm=Scalar.of(1.2 / (number + 3)),
-            ladder=dict.fromkeys(Rung, samples.digest(number + 5)),
+            ladder=dict.fromkeys((Rung.BATCH, Rung.RNG, *rungs), samples.digest(number + 5)),
             rng=digests(streams, number),
             samples=samples.digest(number + 9),
             tensors=tensors if number in (INITIAL_STEP, 0, 39) else {},
+            sketches={
+                Rung.WEIGHTS: sketches(weights, number + 50),
+                Rung.BUFFERS: sketches(buffers, number + 100),
+            }
+            if number in (INITIAL_STEP, 39) or is_sketched(number)
+            else {},
         )
 
     packages = {f"some-distribution-{number}": "2025.10.11" for number in range(120)}

@@ -9,7 +9,7 @@ import json
 import shutil
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import golden_samples as samples
 import pytest
@@ -21,7 +21,6 @@ from goldtrace.model.codec import (
     STEPS,
     TAPE,
     TENSORS,
-    Trace,
     decode_trace,
     encode_trace,
     read_files,
@@ -29,6 +28,9 @@ from goldtrace.model.codec import (
 )
 from goldtrace.report.golden_text import as_text
 from goldtrace.store.golden import Certificate, GoldenStore, PlanAction
+
+if TYPE_CHECKING:
+    from goldtrace.model.trace import Trace
 
 OLD = Path(__file__).parent / "schema_1" / "odd" / "cpu-portable"
 
@@ -59,11 +61,11 @@ def test_every_digest_of_a_tensor_is_read(trace: Trace) -> None:
     for line, step in zip(lines_of(STEPS), trace.steps, strict=False):
         found = {rung.value: named for rung, named in step.tensors.items()}
         for rung, given in line.get("tensors", {}).items():
-            if isinstance(given, dict):
-                listed[rung] = sorted(given)
-                given = [given[name] for name in listed[rung]]
-            assert found.pop(rung) == dict(zip(listed[rung], given, strict=True))
-            compared += len(given)
+            named = isinstance(given, dict)
+            listed[rung] = sorted(given) if named else listed[rung]
+            digests = [given[name] for name in listed[rung]] if named else given
+            assert found.pop(rung) == dict(zip(listed[rung], digests, strict=True))
+            compared += len(digests)
         assert found == {}
     assert compared > 50
 
@@ -92,7 +94,9 @@ def test_every_number_on_the_tape_is_read_but_the_largest(trace: Trace) -> None:
             read = (found.total, found.absolute, *found.sketch)
             assert struct.pack("<6d", *read) == struct.pack("<6d", total, absolute, *sketch)
             compared += 1
-        assert [call.op for call in step.calls] == [line["ops"][call[0]][0] for call in line["calls"]]
+        assert [call.op for call in step.calls] == [
+            line["ops"][call[0]][0] for call in line["calls"]
+        ]
     assert compared > 100
 
 

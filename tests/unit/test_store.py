@@ -10,7 +10,7 @@ import golden_samples as samples
 import pytest
 
 from goldtrace.errors import GoldenError, RecordingError, StoreError
-from goldtrace.model import migrations, sealed
+from goldtrace.model import sealed
 from goldtrace.model.codec import encode_trace, trace_digest
 from goldtrace.model.environment import Revision
 from goldtrace.model.scalar import Scalar
@@ -277,7 +277,9 @@ def test_a_golden_that_was_copied_to_another_name_is_an_error(
         store.load(RUN, PLATFORM)
 
 
-@pytest.mark.parametrize("name", ["header.json", "steps.jsonl", "tensors.jsonl.gz", "certificate.json"])
+@pytest.mark.parametrize(
+    "name", ["header.json", "steps.jsonl", "tensors.jsonl.gz", "certificate.json"]
+)
 def test_a_damaged_golden_is_replaced_and_keeps_its_ledger(
     store: GoldenStore, place: Path, name: str
 ) -> None:
