@@ -55,6 +55,13 @@ def encode_trace(trace: Trace) -> dict[str, bytes]:
         RecordingError: something in the trace has no place in a file, such as a name with a lone
             surrogate, or steps whose numbers do not ascend.
     """
+    return {
+        name: compress(content) if name in _COMPRESSED else content
+        for name, content in _uncompressed(trace).items()
+    }
+
+
+def _uncompressed(trace: Trace) -> dict[str, bytes]:
     documents = {
         STEPS: encode_lines(trace),
         TENSORS: encode_tensors(trace.steps),
@@ -64,10 +71,7 @@ def encode_trace(trace: Trace) -> dict[str, bytes]:
     written = {name: content for name, content in lines.items() if content}
     header = encode_header(trace.header)
     header["files"] = {name: sealed.sha256(written[name]) for name in sorted(written)}
-    return {
-        HEADER: sealed.to_page(sealed.seal(header)),
-        **{name: compress(c) if name in _COMPRESSED else c for name, c in written.items()},
-    }
+    return {HEADER: sealed.to_page(sealed.seal(header)), **written}
 
 
 def encode_repeatable(trace: Trace) -> dict[str, bytes]:
@@ -193,7 +197,7 @@ def _missing(name: str) -> GoldenError:
 
 
 def _check_canonical(trace: Trace, files: Mapping[str, bytes]) -> None:
-    written = encode_trace(trace)
+    written = _uncompressed(trace)
     for name in (STEPS, HEADER):  # The header would differ with the lines of any file.
         data = written[name]
         if data != files[name]:
