@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -195,14 +196,56 @@ def with_setting(value: Any) -> dict[str, Scalar | str]:
         (np.array([0.5, 0.9]), np.array([0.5, 0.8])),
         ([torch.tensor(0.5), torch.ones(2, 3)], [torch.tensor(0.5), torch.ones(3, 2)]),
         (torch.tensor(0.5 + 1j), torch.tensor(0.5 - 1j)),
+        ({"head": 0.5, 2: torch.ones(2)}, {"head": 0.5, 2: torch.zeros(2)}),
     ],
-    ids=["tensor", "array", "list of tensors", "complex number"],
+    ids=["tensor", "array", "list of tensors", "complex number", "mapping"],
 )
 def test_a_setting_of_several_numbers_is_recorded_by_its_values(setting, changed):
     recorded = with_setting(setting)
     assert recorded == with_setting(copy.deepcopy(setting))
     assert recorded != with_setting(changed)
     assert recorded["group0.lr"] == Scalar.of(0.1)
+
+
+class Nested(torch.optim.SGD):
+    """Keeps ``kept`` for its first parameter, or for itself."""
+
+    def __init__(self, parameters: Any, kept: Any, *, own: bool) -> None:
+        super().__init__(parameters, lr=0.1)
+        self.kept, self.own = kept, own
+
+    def step(self, closure: Any = None) -> Any:
+        result = super().step(closure)
+        place: Any = "average" if self.own else self.param_groups[0]["params"][0]
+        self.state[place] = {"kept": self.kept}
+        return result
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["of a parameter", "of its own"])
+@pytest.mark.parametrize(
+    ("kept", "changed"),
+    [
+        ({"left": torch.ones(2), 3: 1}, {"left": torch.zeros(2), 3: 1}),
+        ({"left": {"deep": [0.0]}}, {"left": {"deep": [-0.0]}}),
+        (np.array([0.5, math.nan]), np.array([0.5, 0.25])),
+        (np.float32(0.5), np.float32(0.25)),
+        ("warm", "cold"),
+    ],
+)
+def test_the_state_of_an_optimizer_is_recorded_however_it_is_nested(kept, changed, own):
+    def digest(value: Any) -> str:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 3)
+        run = recorder()
+        optimizer = Nested(model.parameters(), value, own=own)
+        run.watch(model=model, optimizer=optimizer)
+        backward(model)
+        optimizer.step()
+        run.step(loss=1.0)
+        return run.finish().steps[-1].ladder[Rung.OPTIMIZER]
+
+    assert digest(kept) == digest(copy.deepcopy(kept))
+    assert digest(kept) != digest(changed)
 
 
 def test_settings_in_a_list_have_a_name_each():

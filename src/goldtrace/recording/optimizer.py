@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from goldtrace.model.scalar import Scalar
 from goldtrace.recording.digest import digest_array, digest_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 # How a step is computed, not what it computes (they also come and go between torch releases), and
 # what a scheduler remembers of the learning rate that is recorded anyway.
@@ -58,31 +59,57 @@ def state_tensors(
 ) -> Iterator[tuple[str, torch.Tensor | str]]:
     """The optimizer's state as ``<parameter>/<key>``, tensors or text, in the order of the groups.
 
-    ``names`` maps the ``id`` of a parameter to its name.
+    After it what an optimizer keeps under a name, for no parameter. ``names`` maps the ``id`` of a
+    parameter to its name.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
-            for key, value in sorted(state.items(), key=lambda entry: str(entry[0])):
+            for key, value in _sorted(state):
                 yield from _named_state(f"{names[id(parameter)]}/{key}", value)
+    own: Mapping[Any, Any] = optimizer.state
+    for key in sorted(key for key in own if isinstance(key, str)):
+        yield from _named_state(f"state/{key}", own[key])
 
 
 def _named_state(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor | str]]:
-    if isinstance(value, torch.Tensor):
+    parts = _parts(name, value)
+    if parts is not None:
+        for part, item in parts:
+            yield from _named_state(part, item)
+    elif isinstance(value, torch.Tensor):
         yield name, value
-    elif isinstance(value, (list, tuple)):
-        for place, item in enumerate(value):
-            yield from _named_state(f"{name}[{place}]", item)
+    elif isinstance(value, np.generic):
+        yield from _named_state(name, value.item())
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        yield name, digest_array(name, value)
     elif isinstance(value, (bool, int, float)):
         yield name, Scalar.of(value).exact
     elif value is not None:
-        yield name, f"{type(value).__name__}"
+        yield name, value if isinstance(value, str) else type(value).__name__
+
+
+def _parts(name: str, value: Any) -> list[tuple[str, Any]] | None:
+    """What a list or a mapping holds, by names; ``None`` of anything else."""
+    if isinstance(value, (list, tuple)):
+        return [(f"{name}[{place}]", item) for place, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return [(f"{name}.{key}", item) for key, item in _sorted(value)]
+    return None
+
+
+def _sorted(mapping: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    return sorted(mapping.items(), key=lambda entry: str(entry[0]))
 
 
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, Scalar | str]]:
     if value is None or value is False:
         return
-    if isinstance(value, torch.Tensor):
+    parts = _parts(name, value)
+    if parts is not None:
+        for part, item in parts:
+            yield from _flatten(part, item)
+    elif isinstance(value, torch.Tensor):
         if value.numel() == 1 and not value.is_complex():
             # A learning rate may be one, for capturable optimizers; its format isn't the point.
             yield name, Scalar.of(float(value.item()))
@@ -94,8 +121,5 @@ def _flatten(name: str, value: Any) -> Iterator[tuple[str, Scalar | str]]:
         yield name, digest_array(name, value)
     elif isinstance(value, (bool, int, float)):
         yield name, Scalar.of(value)
-    elif isinstance(value, (list, tuple)):
-        for place, item in enumerate(value):
-            yield from _flatten(f"{name}[{place}]", item)
     else:
         yield name, str(value) if isinstance(value, str) else type(value).__name__
