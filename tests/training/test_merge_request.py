@@ -183,7 +183,7 @@ def test_both_forges_serve_the_same_candidate(red: tuple[Path, Path], tmp_path: 
         names = changed(reviewer) - {"ledger.jsonl"}
         goldens.append({name: (place / name).read_bytes() for name in names})
     assert goldens[0] == goldens[1]
-    assert len(goldens[0]) == 5
+    assert len(goldens[0]) == 6
 
 
 def changed(reviewer: Clone) -> set[str]:
