@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import golden_samples as samples
 import pytest
 
+from goldtrace.candidates.manifest import FILES, Manifest, encode_manifest
 from goldtrace.errors import GoldenError
 from goldtrace.model import sealed
 from goldtrace.model.codec import (
@@ -27,7 +28,10 @@ from goldtrace.model.codec import (
     trace_digest,
 )
 from goldtrace.report.golden_text import as_text
+from goldtrace.store.declared import load_run
 from goldtrace.store.golden import Certificate, GoldenStore, PlanAction
+from goldtrace.workflow import certifying
+from goldtrace.workflow.accepting import accept, plan_acceptance
 
 if TYPE_CHECKING:
     from goldtrace.model.trace import Trace
@@ -130,6 +134,71 @@ def test_recorded_again_the_golden_is_rewritten_and_keeps_its_calibration(
         trace, certificate=Certificate.of(trace, processes=2), entry=samples.entry("again")
     )
     assert again.action is PlanAction.UNCHANGED
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> GoldenStore:
+    """A project that declares the run, and has its old golden."""
+    shutil.copytree(OLD.parent, tmp_path / "golden" / "odd")
+    return GoldenStore(tmp_path / "golden")
+
+
+def test_a_golden_of_schema_1_can_be_calibrated(
+    store: GoldenStore, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden = store.load("odd", "cpu-portable")
+    assert golden is not None
+    assert golden.calibration is not None
+    measured = dataclasses.replace(golden.calibration, golden=trace_digest(encode_trace(trace)))
+    monkeypatch.setattr(certifying, "launch", lambda *_, **__: trace)
+    monkeypatch.setattr(certifying, "calibrate", lambda *_, **__: measured)
+    spec = load_run(store.root / "odd" / "run.toml")
+    recorded = certifying.calibrate_only(
+        spec, "cpu", store=store, root=store.root.parent, reason="why"
+    )
+    assert recorded.plan.action is PlanAction.REPLACED
+    written = store.load("odd", "cpu-portable")
+    assert written is not None
+    assert written.certificate.processes == golden.certificate.processes
+
+
+def test_a_candidate_of_schema_1_can_be_accepted(store: GoldenStore, tmp_path: Path) -> None:
+    """The job that failed ran with an older goldtrace than the reviewer has."""
+    files = {name: (OLD / name).read_bytes() for name in FILES if (OLD / name).exists()}
+    manifest = Manifest(
+        run="odd",
+        device="cpu",
+        platform="cpu-portable",
+        base=None,
+        verdict="missing",
+        cause=None,
+        moved="first golden of this platform",
+        files={name: sealed.sha256(content) for name, content in files.items()},
+    )
+    folder = tmp_path / "report" / "candidates" / "odd" / "cpu-portable"
+    folder.mkdir(parents=True)
+    for name, content in {**files, "candidate.json": encode_manifest(manifest)}.items():
+        (folder / name).write_bytes(content)
+    told = {"folder": "candidates/odd/cpu-portable", "why_not": None}
+    document = {"schema": 1, "runs": [{"candidate": told}]}
+    (tmp_path / "report" / "report.json").write_text(json.dumps(document), encoding="utf-8")
+    shutil.rmtree(store.root / "odd" / "cpu-portable")
+    (acceptance,) = plan_acceptance(
+        tmp_path / "report", [], store=store, root=tmp_path, reason="why"
+    )
+    accept(acceptance, store=store)
+    golden = store.load("odd", "cpu-portable")
+    assert golden is not None
+    assert golden.calibration is not None
+    assert golden.certificate.processes == 2
+
+
+def test_a_golden_that_only_says_that_it_is_of_schema_1_is_an_error() -> None:
+    files = encode_trace(samples.trace())
+    header = {**json.loads(files[HEADER]), "schema": 1}
+    del header[sealed.DIGEST]
+    with pytest.raises(GoldenError, match="damaged"):
+        decode_trace({**files, HEADER: sealed.to_page(sealed.seal(header))})
 
 
 def test_git_shows_both_formats_of_a_tape_alike(trace: Trace) -> None:

@@ -248,6 +248,28 @@ def test_the_state_of_an_optimizer_is_recorded_however_it_is_nested(kept, change
     assert digest(kept) != digest(changed)
 
 
+def test_the_state_of_two_optimizers_of_the_same_parameters_is_kept_apart():
+    def digests(factor: float) -> list[str]:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 3)
+        both = {
+            name: torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9) for name in ("a", "b")
+        }
+        run = recorder()
+        run.watch(model=model, optimizer=both)
+        backward(model)
+        for optimizer in both.values():
+            optimizer.step()
+        for state in both["a"].state.values():
+            state["momentum_buffer"].mul_(factor)
+        run.step(loss=1.0)
+        trace = run.finish()
+        return [trace.steps[-1].ladder[Rung.OPTIMIZER], trace.end.final[Rung.OPTIMIZER]]
+
+    assert digests(1.0) == digests(1.0)
+    assert all(a != b for a, b in zip(digests(1.0), digests(0.5), strict=True))
+
+
 def test_settings_in_a_list_have_a_name_each():
     found = with_setting([torch.tensor(0.5), (2, np.float32(0.25)), torch.ones(2).expand(3, 2)])
     assert found["group0.decays[0]"] == Scalar.of(0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from goldtrace.candidates.archive import AGAIN, read_document, read_report
@@ -13,7 +13,7 @@ from goldtrace.model import sealed
 from goldtrace.model.calibration_codec import CALIBRATION, decode_calibration
 from goldtrace.model.codec import decode_trace, trace_digest
 from goldtrace.report.document import REPORT
-from goldtrace.store.certificate import decode_certificate
+from goldtrace.store.certificate import Certificate, decode_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from goldtrace.candidates.manifest import Manifest
     from goldtrace.model.calibration import Calibration
     from goldtrace.model.trace import Trace
-    from goldtrace.store.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +120,11 @@ def _read(folder: str, files: Mapping[str, bytes], path: Path) -> Candidate:
             found=error.found,
             hint=AGAIN,
         ) from error
-    return Candidate(
-        manifest=manifest, trace=trace, certificate=certificate, calibration=calibration
-    )
+    # As the newest schema names the trace: what was proven is of the schema that it came in.
+    proven = Certificate.of(trace, processes=certificate.processes)
+    if calibration is not None:
+        calibration = replace(calibration, golden=proven.digest)
+    return Candidate(manifest=manifest, trace=trace, certificate=proven, calibration=calibration)
 
 
 def _require(what: str, expected: str, found: str) -> None:

@@ -8,6 +8,7 @@ give. They are also part of a trace, where they show which component of two envi
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from goldtrace.errors import PinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 KNOWN_FILE = "canaries.json"
 
@@ -124,8 +125,20 @@ def build(library: str) -> str:
 def _of_torch() -> dict[str, str]:
     import torch
 
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+    with _usual_defaults(torch), torch.no_grad(), torch.autocast("cpu", enabled=False):
         return {c.name: _digest(c.compute(torch)) for c in CANARIES if c.of == "torch"}
+
+
+@contextlib.contextmanager
+def _usual_defaults(torch: Any) -> Iterator[None]:
+    """New tensors are float32 on the CPU, whatever a project or a test has set."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def _digest(arrays: Iterable[Any]) -> str:

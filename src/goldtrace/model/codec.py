@@ -20,11 +20,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from goldtrace.errors import GoldenError
+from goldtrace.errors import GoldenError, RecordingError
 from goldtrace.model import fields, sealed
 from goldtrace.model.gzipped import compress, decompress
 from goldtrace.model.header_codec import decode_header, encode_header
-from goldtrace.model.migrations import MIGRATIONS, Documents, migrate
+from goldtrace.model.migrations import Documents, migrate
 from goldtrace.model.step_codec import decode_lines, encode_lines
 from goldtrace.model.tape_codec import decode_tape, encode_tape
 from goldtrace.model.tensor_codec import decode_tensors, encode_tensors
@@ -33,8 +33,6 @@ from goldtrace.model.trace import SCHEMA, Trace
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from goldtrace.model.migrations import Migration
 
 HEADER = "header.json"
 STEPS = "steps.jsonl"
@@ -113,12 +111,7 @@ def write_files(trace: Trace, folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def decode_trace(
-    files: Mapping[str, bytes],
-    *,
-    migrations: Mapping[int, Migration] = MIGRATIONS,
-    canonical: bool = True,
-) -> Trace:
+def decode_trace(files: Mapping[str, bytes], *, canonical: bool = True) -> Trace:
     """The trace that ``encode_trace`` wrote; files other than its own are not looked at.
 
     ``canonical`` also holds every byte against what ``encode_trace`` would write: for files that
@@ -129,14 +122,14 @@ def decode_trace(
     """
     documents = _documents(files)
     schema = sealed.check_schema(documents.header, SCHEMA, where=HEADER)
-    documents = migrate(documents, schema=schema, newest=SCHEMA, migrations=migrations)
+    documents = migrate(documents, schema=schema, newest=SCHEMA)
     header = decode_header(documents.header, where=HEADER)
     steps, end = decode_lines(documents.steps, where=STEPS)
     steps = decode_tensors(documents.tensors, steps, where=TENSORS)
     tape = decode_tape(documents.tape, where=TAPE)
     trace = Trace(header=header, steps=steps, end=end, tape=tape)
-    if canonical and schema == SCHEMA:
-        _check_canonical(trace, files)
+    if canonical:
+        _check_canonical(trace, files if schema == SCHEMA else {})
     return trace
 
 
@@ -197,10 +190,15 @@ def _missing(name: str) -> GoldenError:
 
 
 def _check_canonical(trace: Trace, files: Mapping[str, bytes]) -> None:
-    written = _uncompressed(trace)
+    try:
+        written = _uncompressed(trace)
+    except RecordingError as error:
+        raise GoldenError(
+            error.what, where=HEADER, found=error.found, hint=sealed.RESTORE
+        ) from error
     for name in (STEPS, HEADER):  # The header would differ with the lines of any file.
         data = written[name]
-        if data != files[name]:
+        if name in files and data != files[name]:
             before = files[name][: _first_difference(data, files[name])]
             raise GoldenError(
                 "the file is not as goldtrace writes it",

@@ -27,16 +27,14 @@ class Documents:
 Migration = Callable[[Documents], Documents]
 
 
-def migrate(
-    documents: Documents, *, schema: int, newest: int, migrations: Mapping[int, Migration]
-) -> Documents:
+def migrate(documents: Documents, *, schema: int, newest: int) -> Documents:
     """The documents as the schema ``newest`` has them.
 
     Raises:
         GoldenError: a step on the way has no migration.
     """
     for version in range(schema, newest):
-        step = migrations.get(version)
+        step = MIGRATIONS.get(version)
         if step is None:
             raise GoldenError(
                 "the golden was written by an older goldtrace and cannot be read any more",
@@ -55,6 +53,8 @@ def from_1(documents: Documents) -> Documents:
     Raises:
         GoldenError: a line holds something else.
     """
+    if documents.tensors:
+        raise _damaged("tensors in a file of their own")
     try:
         return Documents(
             header=documents.header,
@@ -66,13 +66,17 @@ def from_1(documents: Documents) -> Documents:
             tape=tuple(map(tape_from_1, documents.tape)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise GoldenError(
-            "the golden is damaged",
-            where="header.json",
-            expected="a trace of schema 1",
-            found=str(error)[:120],
-            hint=sealed.RESTORE,
-        ) from error
+        raise _damaged(str(error)[:120]) from error
+
+
+def _damaged(found: str) -> GoldenError:
+    return GoldenError(
+        "the golden is damaged",
+        where="header.json",
+        expected="files of a trace of schema 1",
+        found=found,
+        hint=sealed.RESTORE,
+    )
 
 
 MIGRATIONS: Mapping[int, Migration] = {1: from_1}

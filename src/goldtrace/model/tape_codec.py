@@ -33,19 +33,15 @@ def decode_tape(lines: Iterable[Mapping[str, Any]], *, where: str) -> tuple[Tape
         GoldenError: they are not such documents.
     """
     try:
-        return tuple(map(_decode_step, lines))
+        return tuple(_decode_step(line, where) for line in lines)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, struct.error) as error:
-        raise _damaged(where, error) from error
-
-
-def _damaged(where: str, found: object) -> GoldenError:
-    return GoldenError(
-        "the tape is damaged",
-        where=where,
-        expected="the operators of a step",
-        found=str(found)[:120],
-        hint=sealed.RESTORE,
-    )
+        raise GoldenError(
+            "the tape is damaged",
+            where=where,
+            expected="the operators of a step",
+            found=str(error)[:120],
+            hint=sealed.RESTORE,
+        ) from error
 
 
 def _encode_step(step: TapedStep) -> dict[str, Any]:
@@ -77,7 +73,7 @@ def _encode_step(step: TapedStep) -> dict[str, Any]:
     }
 
 
-def _decode_step(line: Mapping[str, Any]) -> TapedStep:
+def _decode_step(line: Mapping[str, Any], where: str) -> TapedStep:
     kinds = [line["kinds"][place] for place in line["values"]]
     digests = _Reader(line["digests"])
     samples = _Reader(line["samples"])
@@ -86,35 +82,45 @@ def _decode_step(line: Mapping[str, Any]) -> TapedStep:
     values = tuple(
         Value(
             digest=digests.take(_DIGEST),
-            dtype=dtype,
-            shape=tuple(shape),
+            dtype=fields.text(dtype, "kinds", where),
+            shape=_integers(shape, "kinds", where),
             sample=samples.take(_DIGEST),
             elements=_divide(elements.take(width * kept), kept),
             statistics=_unpack(statistics.take(8 * _NUMBERS), count) if count else None,
-            source=source,
+            source=fields.boolean(source, "kinds", where),
         )
         for dtype, source, width, kept, count, *shape in kinds
     )
     calls = []
-    for op, origin, argument, place, inputs, outputs in line["calls"]:
+    for op, origin, argument, place, *given in line["calls"]:
         name, random = line["ops"][op]
-        phase, module, where = line["origins"][origin]
+        phase, module, source = line["origins"][origin]
+        inputs, outputs = (_integers(places, "calls", where) for places in given)
         if not all(0 <= value < len(values) for value in (*inputs, *outputs)):
             raise IndexError("a value that the step has not")
         calls.append(
             Call(
-                op=name,
+                op=fields.text(name, "ops", where),
                 phase=Phase(phase),
-                place=place,
-                arguments=line["arguments"][argument],
-                inputs=tuple(inputs),
-                outputs=tuple(outputs),
-                random=random,
-                module=module,
-                line=where,
+                place=fields.integer(place, "calls", where),
+                arguments=_TEXTS(line["arguments"][argument], "arguments", where),
+                inputs=inputs,
+                outputs=outputs,
+                random=fields.boolean(random, "ops", where),
+                module=_TEXT(module, "origins", where),
+                line=_TEXT(source, "origins", where),
             )
         )
-    return TapedStep(number=line["step"], values=values, calls=tuple(calls))
+    number = fields.required(line, "step", fields.integer, where)
+    return TapedStep(number=number, values=values, calls=tuple(calls))
+
+
+_TEXT = fields.optional(fields.text)
+_TEXTS = fields.mapping(fields.text)
+
+
+def _integers(values: Iterable[Any], key: str, where: str) -> tuple[int, ...]:
+    return tuple(fields.integer(value, key, where) for value in values)
 
 
 class _Table(Generic[T]):
@@ -130,7 +136,8 @@ class _Reader:
     """The digits of a column, taken in order."""
 
     def __init__(self, text: str) -> None:
-        bytes.fromhex(text)  # An error where it holds anything else.
+        if bytes.fromhex(text).hex() != text:
+            raise ValueError("other digits than goldtrace writes")
         self._text = text
         self._place = 0
 
@@ -155,6 +162,8 @@ def _kind(value: Value) -> tuple[str | int, ...]:
 def _divide(text: str, count: int) -> tuple[str, ...]:
     """A text in ``count`` parts of one length."""
     width = len(text) // max(1, count)
+    if count and not width:
+        raise ValueError("elements without digits")
     return tuple(text[width * place : width * (place + 1)] for place in range(count))
 
 

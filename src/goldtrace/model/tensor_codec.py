@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from goldtrace.model.trace import StepRecord
 
-_Names = sketches.Names
-
 
 def encode_tensors(steps: Iterable[StepRecord]) -> Iterator[dict[str, Any]]:
     """The documents, for the steps that keep something.
@@ -28,7 +26,7 @@ def encode_tensors(steps: Iterable[StepRecord]) -> Iterator[dict[str, Any]]:
     Raises:
         RecordingError: a name cannot be written, or the sketches of a rung differ in length.
     """
-    names: _Names = {}
+    names: sketches.Names = {}
     for step in steps:
         line: dict[str, Any] = {
             "step": step.number,
@@ -54,7 +52,7 @@ def decode_tensors(
     Raises:
         GoldenError: a line holds something else; ``where`` gets its number.
     """
-    names: _Names = {}
+    names: sketches.Names = {}
     kept = {step.number: step for step in steps}
     for number, line in enumerate(lines, start=1):
         here = f"{where}:{number}"
@@ -79,7 +77,7 @@ def _by_rung(line: Mapping[str, Any], key: str, where: str) -> Mapping[Rung, Any
     return fields.by_rung(fields.anything)(line.get(key, {}), key, where)
 
 
-def _encode_digests(digests: Mapping[str, str], rung: Rung, names: _Names) -> Any:
+def _encode_digests(digests: Mapping[str, str], rung: Rung, names: sketches.Names) -> Any:
     by_name = {name: fields.checked(value) for name, value in fields.sort_names(digests).items()}
     listed = list(by_name)
     if listed and names.get(rung) == listed:
@@ -88,7 +86,7 @@ def _encode_digests(digests: Mapping[str, str], rung: Rung, names: _Names) -> An
     return by_name
 
 
-def _decode_digests(value: Any, rung: Rung, names: _Names, where: str) -> dict[str, str]:
+def _decode_digests(value: Any, rung: Rung, names: sketches.Names, where: str) -> dict[str, str]:
     key = f"tensors.{rung.value}"
     if isinstance(value, list):
         listed = names.get(rung, [])

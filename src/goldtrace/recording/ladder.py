@@ -211,8 +211,12 @@ class Watched:
         }
 
     def _optimizer_state(self) -> Iterator[tuple[str, torch.Tensor | str]]:
-        for optimizer in self.optimizers.values():
-            yield from optimizers.state_tensors(optimizer, self._names)
+        seen: set[str] = set()
+        for prefix, optimizer in self.optimizers.items():
+            for name, value in optimizers.state_tensors(optimizer, self._names):
+                # Two optimizers may share parameters.
+                yield f"{prefix}{name}" if name in seen else name, value
+                seen.add(name)
 
     def hyperparameters(self) -> dict[str, Scalar | str]:
         """The hyper-parameters of every group, and the loss scale."""

@@ -97,7 +97,7 @@ class Perturbation:
         if tensor.device not in self._signs:
             self._signs[tensor.device] = self._signs[torch.device("cpu")].to(tensor.device)
         signs = self._signs[tensor.device]
-        start = int(torch.randint(0, _SIGNS, (), generator=self._stream))
+        start = int(torch.randint(0, _SIGNS, (), generator=self._stream, device="cpu"))
         count = tensor.numel()
         if count <= _SIGNS - start:
             return signs[start : start + count].reshape(tensor.shape)

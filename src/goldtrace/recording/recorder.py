@@ -117,9 +117,11 @@ class GoldenRun:
         becomes part of the trace.
 
         Raises:
-            RecordingError: called twice, after the first step, or with something else.
+            RecordingError: called twice, after the first step, in inference mode, or with something
+                else.
         """
         self._require_running("watch")
+        self._require_no_inference("watch")
         if self._watched is not None or self._next:
             raise RecordingError(
                 "golden_run.watch was called twice or after the first step",
@@ -164,9 +166,11 @@ class GoldenRun:
         the nest of tensors that the model saw, as the loader gave it.
 
         Raises:
-            RecordingError: nothing to record, a value that is no scalar, or a step after the end.
+            RecordingError: nothing to record, a value that is no scalar, a step after the end or in
+                inference mode.
         """
         self._require_running("step")
+        self._require_no_inference("step")
         self._tape.end()
         where = f"{self.name}, step {self._next}"
         self._require_no_metrics(where)
@@ -227,7 +231,8 @@ class GoldenRun:
             RecordingError: a value that is no scalar, or a name that was given before.
         """
         self._require_running("metric")
-        self._tape.discard()
+        if not torch.is_inference_mode_enabled():
+            self._tape.discard()
         for name, value in values.items():
             if name in self._metrics:
                 raise RecordingError(f"metric {name!r} was recorded before", where=self.name)
@@ -292,6 +297,16 @@ class GoldenRun:
     def _require_running(self, call: str) -> None:
         if self._trace is not None:
             raise RecordingError(f"golden_run.{call} after the end of the run", where=self.name)
+
+    def _require_no_inference(self, method: str) -> None:
+        """Leaving inference mode undoes what is done to dispatch within, and torch then fails."""
+        if torch.is_inference_mode_enabled():
+            raise RecordingError(
+                f"golden_run.{method} was called in inference mode",
+                where=f"{self.name}, step {self._next}",
+                expected=f"golden_run.{method} outside of torch.inference_mode()",
+                hint="torch.no_grad() around it is fine",
+            )
 
     def _require_no_metrics(self, where: str) -> None:
         if self._metrics:

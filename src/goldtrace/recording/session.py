@@ -69,6 +69,7 @@ def recording(
         pinned(spec.profile, device=device, warn_only=spec.warn_only) as in_force,
         imports_draw_nothing(),
         loaders_noted() as loaders,
+        _defaults_kept(),
     ):
         seeds = seed_everything(spec.seed)
         start = accelerator_conditions() if device == "cuda" else {}
@@ -111,6 +112,18 @@ def recording(
             yield run
         finally:
             run.close()
+
+
+@contextmanager
+def _defaults_kept() -> Iterator[None]:
+    """Put back the default dtype and device, which a training may set for itself alone."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
 
 
 def require_device(device: str) -> None:

@@ -117,7 +117,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's,
         """Record what runs in this block, and count compiled regions as one call each."""
         self._wanted = True
         _put_under(self)
-        with regions_watched(self._enter_region, self._leave_region):
+        with _memory_filled(), regions_watched(self._enter_region, self._leave_region):
             try:
                 yield
             finally:
@@ -256,6 +256,22 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's,
         if self._wanted:
             _take_out(self)
             _put_under(self)
+
+
+@contextmanager
+def _memory_filled() -> Iterator[None]:
+    """Fill new memory: no two processes would agree on what lies in it.
+
+    Operators are given it (``rand_like``), or leave a part of a result unwritten: the workspace of
+    an LSTM, ``log_alpha`` of a CTC loss.
+    """
+    deterministic: Any = torch.utils.deterministic
+    before = deterministic.fill_uninitialized_memory
+    deterministic.fill_uninitialized_memory = True
+    try:
+        yield
+    finally:
+        deterministic.fill_uninitialized_memory = before
 
 
 def _current_node() -> Any:

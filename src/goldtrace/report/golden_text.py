@@ -42,7 +42,7 @@ def as_text(content: bytes) -> bytes:
             return content
         # A name in JSON may hold half a character.
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
-    except (GoldenError, ValueError, TypeError, KeyError, RecursionError):
+    except (GoldenError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return content
 
 

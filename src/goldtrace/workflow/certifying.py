@@ -146,9 +146,9 @@ def calibrate_only(
         )
     calibration = calibrate(golden.trace, spec, device, root=root, seconds=seconds, counted=counted)
     entry = sign(reason, root=root, moved="calibrated")
-    plan = store.plan(
-        golden.trace, certificate=golden.certificate, entry=entry, calibration=calibration
-    )
+    # The golden's own names the header of the schema that it was written in.
+    certificate = Certificate.of(golden.trace, processes=golden.certificate.processes)
+    plan = store.plan(golden.trace, certificate=certificate, entry=entry, calibration=calibration)
     if not dry_run:
         store.apply(plan)
     return Recorded(
