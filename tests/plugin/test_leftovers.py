@@ -61,7 +61,9 @@ def test_a_project_may_have_another_default_dtype(project: Project) -> None:
 
 def test_a_step_in_inference_mode_fails_alone(project: Project) -> None:
     project.load_all_plugins()
-    project.write("tests/test_both.py", TESTS.replace("FIRST", "train(golden_run, torch.inference_mode)"))
+    project.write(
+        "tests/test_both.py", TESTS.replace("FIRST", "train(golden_run, torch.inference_mode)")
+    )
     result = project.run(*UPDATE)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*golden_run.step was called in inference mode*"])

@@ -52,6 +52,16 @@ def test_what_processes_disagree_on_is_not_certified() -> None:
         certify([samples.trace()])
 
 
+def test_an_operator_that_alone_did_not_repeat_is_named() -> None:
+    first = samples.taped()
+    step, *rest = first.tape
+    values = (step.values[0], dataclasses.replace(step.values[1], digest="e" * 16), step.values[2])
+    tape = (dataclasses.replace(step, values=values), *rest)
+    with pytest.raises(NotRepeatableError) as caught:
+        certify([first, dataclasses.replace(first, tape=tape)])
+    assert caught.value.found == "the steps agree; on the tape of step 0, aten::mm differs"
+
+
 def test_a_file_that_is_saved_meanwhile_and_a_warmer_gpu_are_no_other_bits() -> None:
     first = samples.trace()
     header = dataclasses.replace(

@@ -270,10 +270,20 @@ def certify(traces: Sequence[Trace]) -> Certificate:
             expected="the same trace from every fresh process",
             found=describe_divergence(comparison.first)
             if comparison.first
-            else f"other bytes in {', '.join(differing)}",
+            else _first_on_tape(first, other) or f"other bytes in {', '.join(differing)}",
             hint="look for generators without a seed, the clock, or files that change",
         )
     return Certificate.of(first, processes=len(traces))
+
+
+def _first_on_tape(one: Trace, other: Trace) -> str | None:
+    """The first operator whose result differs, of two traces whose steps agree."""
+    for left, right in zip(one.tape, other.tape, strict=False):
+        for a, b in zip(left.calls, right.calls, strict=False):
+            given = [left.values[place].content for place in a.outputs]
+            if a.op != b.op or given != [right.values[place].content for place in b.outputs]:
+                return f"the steps agree; on the tape of step {left.number}, {a.op} differs"
+    return None
 
 
 def _movement(old: Trace, new: Trace) -> str:
