@@ -73,12 +73,11 @@ def state_tensors(
 
 
 def _named_state(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor | str]]:
-    parts = _parts(name, value)
-    if parts is not None:
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif (parts := _parts(name, value)) is not None:
         for part, item in parts:
             yield from _named_state(part, item)
-    elif isinstance(value, torch.Tensor):
-        yield name, value
     elif isinstance(value, np.generic):
         yield from _named_state(name, value.item())
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
