@@ -117,12 +117,13 @@ def recording(
 @contextmanager
 def _defaults_kept() -> Iterator[None]:
     """Put back the default dtype and device, which a training may set for itself alone."""
-    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    # torch.get_default_device of 2.4 fails once the device has been put back.
+    dtype, device = torch.get_default_dtype(), torch.empty(0).device
     try:
         yield
     finally:
         torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:
+        if torch.empty(0).device != device:
             torch.set_default_device(None if device.type == "cpu" else device)
 
 
