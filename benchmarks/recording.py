@@ -1,10 +1,18 @@
 """What recording costs: steps with and without the recorder, in alternation in one process.
 
-``python benchmarks/recording.py [--steps N] [--most RATIO]`` trains the model of
-``resnet18-cifar10`` twice side by side, from the same weights on the same batches, and prints the
-cost of ``watch``, ``step`` and ``finish`` over the whole run as a ratio to the bare loop, and that
-of the steps whose weights are sketched and of the others. It starts itself again with the pins of
-``cpu-portable`` in place, and fails when the steps cost more than ``--most`` of themselves.
+``python benchmarks/recording.py [--steps N] [--runs N] [--most RATIO]`` trains the model of
+``resnet18-cifar10`` twice side by side, from the same weights on the same batches, and records
+``--runs`` runs of ``--steps`` steps: of the one, then of the other, and so on. It prints
+
+* what goldtrace's own calls take, as a share of the bare steps;
+* by how much the training between these calls is slower than the bare one beside it, as it would
+  be if recording left something behind: the median of the pairs and the half-width of its 95 %
+  interval, 1.57 interquartile ranges over the root of their number (McGill, Tukey and Larsen,
+  "Variations of box plots", 1978). On a shared machine one step in ten takes a tenth more or less
+  than the same step before it, so that this needs many pairs.
+
+It starts itself again with the pins of ``cpu-portable`` in place, and fails when recording costs
+more than ``--most`` of a step: its own calls alone, or with the lower end of that interval.
 """
 
 from __future__ import annotations
@@ -14,7 +22,9 @@ import os
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from goldtrace.determinism import profile_for
 from goldtrace.model.spec import RunSpec
@@ -23,85 +33,138 @@ from goldtrace.model.trace import is_sketched
 WARM_UP = 2
 """Steps that allocate and compile, and are not counted."""
 
+clock = time.process_time
+"""The processor's time says what the work costs, the wall clock who else worked."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Seconds of one bare step, and of the recorded one beside it: all of it, and in goldtrace."""
+
+    bare: float
+    recorded: float
+    inside: float
+    sketched: bool
+
 
 def main() -> int:
     """Measure and print; 1 when recording is too expensive."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=15)
     parser.add_argument("--most", type=float, default=0.05, help="largest overhead allowed")
-    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    pins = profile_for("cpu-portable", arguments.device).environment()
+    pins = profile_for("cpu-portable", "cpu").environment()
     if any(os.environ.get(name) != value for name, value in pins.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **pins})  # noqa: S606
-    bare, recorded, around = measure(arguments)
-    steps = sum(recorded) / sum(bare) - 1
-    whole = (sum(recorded) + around) / sum(bare) - 1
-    sketched = [is_sketched(step) for step in range(len(bare))]
+    pairs, around = measure(arguments)
+    bare = statistics.mean(pair.bare for pair in pairs)
+    inside = share(pairs, bare)
+    between = [(pair.recorded - pair.inside - pair.bare) / bare for pair in pairs]
+    lower, slower, upper = statistics.quantiles(between)
+    error = 1.57 * (upper - lower) / len(between) ** 0.5
     print(
-        f"recording the full ladder: {steps:.1%} of the {len(bare)} steps of a run, {whole:.1%} "
-        f"with its beginning and end; batch {arguments.batch}, one thread\n"
-        f"  {statistics.median(overheads(bare, recorded, sketched)):.1%} of a sketched step, "
-        f"{statistics.median(overheads(bare, recorded, [not s for s in sketched])):.1%} of another"
+        f"recording the full ladder: {inside:.1%} of a step, over {arguments.runs} runs of "
+        f"{arguments.steps} steps ({share([p for p in pairs if p.sketched], bare):.1%} of one with "
+        f"sketches, {share([p for p in pairs if not p.sketched], bare):.1%} of another); "
+        f"a bare step takes {bare * 1000:.0f} ms, batch {arguments.batch}, one thread\n"
+        f"  beginning and end: {around / arguments.runs / bare:.1%} of a step for each run\n"
+        f"  the training itself: {slower:+.1%} ± {error:.1%} beside the bare one"
     )
-    return int(steps > arguments.most)
+    return int(inside > arguments.most or inside + slower - error > arguments.most)
 
 
-def overheads(bare: list[float], recorded: list[float], chosen: list[bool]) -> list[float]:
-    """The relative cost of each of the chosen steps."""
-    return [r / b - 1 for b, r, is_one in zip(bare, recorded, chosen, strict=True) if is_one]
+def share(pairs: list[Pair], bare: float) -> float:
+    """What goldtrace's calls take in these steps, relative to a bare one."""
+    return statistics.mean(pair.inside for pair in pairs) / bare
 
 
-def measure(arguments: argparse.Namespace) -> tuple[list[float], list[float], float]:
-    """Seconds of each bare and each recorded step, and those of ``watch`` and ``finish``."""
-    import torch
-    from torch.nn.functional import cross_entropy
+def measure(arguments: argparse.Namespace) -> tuple[list[Pair], float]:
+    """Every pair of steps, and the seconds of ``watch`` and ``finish`` in all runs together."""
+    trainings = [Training(arguments.batch), Training(arguments.batch)]
+    for _ in range(WARM_UP):
+        for training in trainings:
+            training.step()
+    pairs, around = [], 0.0
+    for _ in range(arguments.runs):
+        around += record(*trainings, steps=arguments.steps, pairs=pairs)
+        trainings.reverse()  # or where their memory happens to lie would count for one of them
+    return pairs, around
 
+
+class Training:
+    """One of the two trainings, a step at a time."""
+
+    def __init__(self, batch: int) -> None:
+        import torch
+
+        from goldtrace.reference.resnet18 import build_model
+
+        torch.manual_seed(0)
+        self.model = build_model(zero_init_residual=False)
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
+        )
+        self.batch = torch.rand(batch, 3, 26, 26), torch.arange(batch) % 10
+
+    def step(self) -> Any:
+        """Train for a step; its loss."""
+        from torch.nn.functional import cross_entropy
+
+        images, labels = self.batch
+        loss = cross_entropy(self.model(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
+
+
+def record(bare: Training, recorded: Training, *, steps: int, pairs: list[Pair]) -> float:
+    """Record a run of one training beside the other; the seconds of ``watch`` and ``finish``."""
     from goldtrace.recording import recording
-    from goldtrace.reference.resnet18 import build_model
 
-    def loop(seed: int):  # noqa: ANN202 - a generator of nothing, advanced a step at a time
-        torch.manual_seed(seed)
-        model = build_model(zero_init_residual=False).to(arguments.device)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-        images = torch.rand(arguments.batch, 3, 26, 26, device=arguments.device)
-        labels = torch.arange(arguments.batch, device=arguments.device) % 10
-        yield model, optimizer
-        while True:
-            loss = cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            yield loss, (images, labels)
-
-    # On a shared machine the processor's time says what the work costs, the clock who else worked.
-    clock = time.process_time if arguments.device == "cpu" else time.perf_counter
+    # Gradients are taken in a hook of the optimizer, and these stand around it.
+    hooked = [0.0, 0.0]
     # What a tape costs is for tape.py to say.
     spec = RunSpec(name="benchmark", entry="benchmark", tape=())
-    with recording(spec, arguments.device, root=Path.cwd()) as run:
-        bare, recorded = loop(0), loop(0)
-        next(bare)
-        model, optimizer = next(recorded)
-        for _ in range(WARM_UP):
-            next(bare)
-            next(recorded)
-        began = clock()
-        run.watch(model=model, optimizer=optimizer)
-        around = clock() - began
-        times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(arguments.steps):
+    with recording(spec, "cpu", root=Path.cwd()) as run:
+
+        def bare_step() -> float:
             began = clock()
-            next(bare)
-            between = clock()
-            loss, batch = next(recorded)
-            run.step(loss=loss, batch=batch)
-            times[0].append(between - began)
-            times[1].append(clock() - between)
+            bare.step()
+            return clock() - began
+
+        def recorded_step() -> tuple[float, float]:
+            began = clock()
+            loss = recorded.step()
+            trained = clock()
+            run.step(loss=loss, batch=recorded.batch)
+            ended = clock()
+            return ended - began, hooked[1] - hooked[0] + ended - trained
+
+        before = recorded.optimizer.register_step_pre_hook(
+            lambda *_: hooked.__setitem__(0, clock())
+        )
+        began = clock()
+        run.watch(model=recorded.model, optimizer=recorded.optimizer)
+        around = clock() - began
+        after = recorded.optimizer.register_step_pre_hook(lambda *_: hooked.__setitem__(1, clock()))
+        for step in range(steps):
+            # A B, B A: a machine that becomes slower meanwhile favours neither.
+            if step % 2:
+                whole, inside = recorded_step()
+                alone = bare_step()
+            else:
+                alone = bare_step()
+                whole, inside = recorded_step()
+            pairs.append(Pair(alone, whole, inside, is_sketched(step)))
         began = clock()
         run.finish()
         around += clock() - began
-    return *times, around
+        before.remove()
+        after.remove()
+    return around
 
 
 if __name__ == "__main__":

@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A diagnosed run; ``replay`` is the tape of the repetition that the diagnosis rests on."""
+    """A diagnosed run; ``replay`` are tapes of the repetition that the diagnosis rests on."""
 
     spec: RunSpec
     device: str
     diagnosis: Diagnosis | None
     golden: Trace
     now: Trace
-    replay: TapedStep | None = None
+    replay: tuple[TapedStep, ...] = ()
 
     def taped(self, step: int | None) -> TapedStep | None:
         """The operators of a step of the run that failed."""
-        replay = self.replay
-        return replay if replay is not None and replay.number == step else self.now.taped(step)
+        replayed = (each for each in self.replay if each.number == step)
+        return next(replayed, None) or self.now.taped(step)
 
 
 def culprit_of(case: Case) -> Culprit:

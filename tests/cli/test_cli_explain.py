@@ -47,6 +47,38 @@ def test_a_failing_step_without_a_tape_is_trained_again_with_one(project, goldtr
     assert "aten::erfc" not in out
 
 
+def test_what_an_earlier_step_did_as_well_is_no_change_of_the_program(project, goldtrace, write):
+    project.declare("tiny", "training:train", "tape = [0]\n")
+    write("loss = loss + 1.0 * torch.erfc(loss) if step else loss")
+    assert goldtrace("record", "--no-calibrate", "--reason", "first")[0] == 0
+    write("loss = loss + (0.5 if step == 2 else 1.0) * torch.erfc(loss) if step else loss")
+    assert goldtrace("check")[0] == 1
+
+    status, out, _ = goldtrace("explain", "tiny", "--json", "report.json")
+    assert status == 1
+    told = " ".join(out.split())
+    assert "the forward pass of this step gave another loss" in told
+    assert "held against those of step 1" in told
+    assert "aten::erfc" not in told
+    (run,) = json.loads((project.root / "report.json").read_text())["runs"]
+    assert (run["first_divergence"]["step"], run["first_divergence"]["op"]) == (2, None)
+
+
+def test_what_was_added_to_every_step_is_named_where_it_shows_later(project, goldtrace, write):
+    project.declare("tiny", "training:train", "tape = [0]\n")
+    write("pass")
+    assert goldtrace("record", "--no-calibrate", "--reason", "first")[0] == 0
+    write("loss = loss + float(step == 2) * torch.erfc(loss)")
+    assert goldtrace("check")[0] == 1
+
+    status, out, _ = goldtrace("explain", "tiny")
+    assert status == 1
+    told = " ".join(out.split())
+    assert "First difference in step 2" in told
+    assert "the program differs, aten::erfc" in told
+    assert "added compared with step 0" in told
+
+
 def test_another_interpreter_is_held_against_this_one_and_the_culprit_called_in_both(
     project, goldtrace, write
 ):

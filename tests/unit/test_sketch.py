@@ -138,6 +138,14 @@ def test_what_diverged_is_sketched_without_a_warning_or_an_error(dtype):
     assert norm(tiny) == pytest.approx(float(torch.tensor(limits.tiny).double()) / 2 * 3**0.5)
 
 
+def test_what_is_only_marked_as_negated_or_conjugated_has_the_sketch_of_its_values():
+    for numbers in (torch.tensor([1 + 2j]), torch.randn(5, dtype=torch.complex64)):
+        negated = numbers.conj().imag
+        assert negated.is_neg()
+        assert sketch(negated) == sketch(-numbers.imag)
+        assert sketch(numbers.conj()) == sketch(numbers.conj().resolve_conj())
+
+
 def test_a_first_sketch_in_inference_mode_leaves_later_ones_usable():
     sketches._scratch.cache_clear()
     sketches._signs.cache_clear()

@@ -15,8 +15,10 @@ from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from goldtrace.diagnose.alignment import Stretch
     from goldtrace.diagnose.events import Findings
     from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
@@ -25,14 +27,17 @@ if TYPE_CHECKING:
 LIMIT = 20
 """The most culprits that a diagnosis lists."""
 
+_BEFORE = 8
+"""Steps that are taped before one that differs, to know what such a step may do."""
+
 
 def diagnose(
-    golden: Trace, now: Trace, comparison: Comparison, *, replay: TapedStep | None = None
+    golden: Trace, now: Trace, comparison: Comparison, *, replay: Sequence[TapedStep] = ()
 ) -> Diagnosis | None:
     """Why ``now`` is not ``golden``; ``None`` if it is.
 
-    ``replay`` is the tape of the first step that differs, from a repetition of ``now``, where the
-    trace itself has none.
+    ``replay`` are tapes from a repetition of ``now``, where the trace itself has none: of the first
+    step that differs, and of some before it.
     """
     first = comparison.first
     if first is None:
@@ -40,12 +45,14 @@ def diagnose(
     reimplemented = implementation_changed(comparison.environment_changes)
     found = _by_ladder(golden, now, first)
     if found is None:
-        left, right = golden.taped(first.step), replay or now.taped(first.step)
+        tapes = {step.number: step for step in (*now.tape, *replay)}
+        left = golden.taped(first.step)
+        right = None if first.step is None else tapes.get(first.step)
         if left is not None and right is not None:
             findings = find_events(left, right, reimplemented=reimplemented)
             found = _by_tape(first, left, right, findings)
         elif right is not None:
-            found = _by_program(first, golden, right)
+            found = _by_program(first, golden, right, _normal(golden, tapes, right.number))
         else:
             found = _untaped(first, golden)
     elif reimplemented and first.rung is Rung.METRIC and found.cause is Cause.PROGRAM:
@@ -61,6 +68,11 @@ def needs_replay(now: Trace, comparison: Comparison) -> int | None:
     if first is None or first.step is None or first.step < 0 or now.taped(first.step) is not None:
         return None
     return None if first.rung in (Rung.STRUCTURE, Rung.BATCH) else first.step
+
+
+def with_those_before(step: int) -> tuple[int, ...]:
+    """The steps to tape where the golden has no tape of ``step``: it, and some that still agree."""
+    return tuple(range(max(0, step - _BEFORE), step + 1))
 
 
 def _by_ladder(golden: Trace, now: Trace, first: Divergence) -> Diagnosis | None:
@@ -192,22 +204,47 @@ def _by_tape(first: Divergence, left: TapedStep, right: TapedStep, findings: Fin
     )
 
 
-def _by_program(first: Divergence, golden: Trace, right: TapedStep) -> Diagnosis:
-    """A step that was taped only now, held against the nearest step that the golden has."""
-    if not golden.tape:
+def _normal(golden: Trace, tapes: Mapping[int, TapedStep], step: int) -> list[TapedStep]:
+    """What a step may do: what the golden has on tape, and what was done before ``step``.
+
+    The latter only if the same was done where both have a tape: what a change added to all steps
+    need not show at the first.
+    """
+    before = [tape for number, tape in tapes.items() if number < step]
+    both = (
+        (tape, tapes[tape.number])
+        for tape in golden.tape
+        if tape.number < step and tape.number in tapes
+    )
+    same = not any(_unpaired(align(left, right)) for left, right in both)
+    return [*golden.tape, *(before if same else ())]
+
+
+def _by_program(
+    first: Divergence, golden: Trace, right: TapedStep, normal: list[TapedStep]
+) -> Diagnosis:
+    """A step that was taped only now, held against the most alike of those known to be ``normal``.
+
+    Steps of one training need not do the same: a penalty may be taken at every fourth.
+    """
+    if not normal:
         return _untaped(first, golden)
-    nearest = min(golden.tape, key=lambda step: abs(step.number - right.number))
+    aligned = [(align(step, right, shapes=False), step) for step in normal]
+    stretches, alike = min(
+        aligned, key=lambda each: (_unpaired(each[0]), abs(each[1].number - right.number))
+    )
     notes = (
         (
-            f"the golden has no tape of step {right.number}: the operators were held against its "
-            f"step {nearest.number}, so only a change of the program can be seen, not of results"
+            f"the golden has no tape of step {right.number}: the operators were held against those "
+            f"of step {alike.number}, so only a change of the program can be seen, not of results; "
+            f"what the golden does at step {right.number} alone would look like one"
         ),
     )
-    for stretch in align(nearest, right, shapes=False):
+    for stretch in stretches:
         if stretch.paired:
             continue
         added, gone = stretch.now, stretch.golden
-        ops = [right.calls[place] for place in added] or [nearest.calls[place] for place in gone]
+        ops = [right.calls[place] for place in added] or [alike.calls[place] for place in gone]
         # An epoch's first step draws for its order; had anything else drawn, a generator would
         # be in another state.
         drawn = first.rung is Rung.RNG and any(call.random for call in ops)
@@ -216,15 +253,19 @@ def _by_program(first: Divergence, golden: Trace, right: TapedStep) -> Diagnosis
         names = ", ".join(dict.fromkeys(call.op for call in ops[:3]))
         event = Event(
             cause=Cause.RNG if drawn else Cause.PROGRAM,
-            what=f"{names} {'added' if added else 'missing'} compared with step {nearest.number}",
+            what=f"{names} {'added' if added else 'missing'} compared with step {alike.number}",
             golden=gone.start if gone else None,
             now=added.start if added else None,
         )
-        culprit = _culprit(event, nearest, right)
+        culprit = _culprit(event, alike, right)
         found = _only(first, culprit.cause, clause(culprit))
         return replace(found, culprits=(culprit,), compared=len(right.calls), notes=notes)
     found = _untaped(first, golden)
     return replace(found, compared=len(right.calls), notes=notes)
+
+
+def _unpaired(stretches: list[Stretch]) -> int:
+    return sum(len(each.golden) + len(each.now) for each in stretches if not each.paired)
 
 
 def _starts_state(op: str) -> bool:

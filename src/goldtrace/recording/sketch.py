@@ -24,8 +24,12 @@ from goldtrace.recording.on_device import to_host
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy.typing as npt
+
     from goldtrace.model.trace import Sketch
     from goldtrace.recording.ladder import Watched
+
+    _Floats = npt.NDArray[np.float64]
 
 _PIECE = 1 << 16
 """Elements that take their signs from one place of the stream on."""
@@ -100,12 +104,12 @@ def _widens(dtype: torch.dtype) -> bool:
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
-    flat = tensor.contiguous().view(-1)
+    flat = tensor.contiguous().view(-1).resolve_neg()
     return flat if flat.is_floating_point() and flat.itemsize > 1 else flat.double()
 
 
 def _each_lanes(flats: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    return torch.stack([_lanes(name, flat) for name, flat in flats.items()])
+    return torch.from_numpy(np.stack([_lanes(name, flat) for name, flat in flats.items()]))
 
 
 def _packed_lanes(flats: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -146,25 +150,27 @@ def _pack(flats: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
 
 
 @np.errstate(all="ignore")  # A run that diverged is recorded, and what it warns of is its own.
-def _lanes(name: str, flat: torch.Tensor) -> torch.Tensor:
+def _lanes(name: str, flat: torch.Tensor) -> _Floats:
     """The signed sums of the elements whose places agree modulo ``_LANES``, taken on the host.
 
-    A product with a sign is exact, so it does not matter whether it is fused with the sum.
+    A product with a sign is exact in the tensor's own dtype; only the sums need float64.
     """
-    signs = _signs("cpu", torch.float64).numpy()
+    # What numpy has: it knows no bfloat16.
+    dtype = flat.dtype if flat.dtype is torch.float64 else torch.float32
+    signs = _signs("cpu", dtype).numpy()
     wide = _scratch()
-    widened = wide.numpy()
     total = np.zeros(_WIDTH)
     # A piece at a time, so that the float64 copy stays in the processor's cache.
     pieces = torch.split(flat, _PIECE) if flat.numel() else ()
     for start, piece in zip(_starts(name, len(pieces)), pieces, strict=True):
         count = len(piece)
         full = -(-count // _WIDTH) * _WIDTH
-        wide[:count].copy_(piece)
-        widened[count:full] = 0
-        own = signs[start : start + full]
-        total += np.einsum("ij,ij->j", widened[:full].reshape(-1, _WIDTH), own.reshape(-1, _WIDTH))
-    return torch.from_numpy(total.reshape(-1, _LANES).sum(0))
+        own = signs[start : start + count]
+        np.multiply(piece.to("cpu", dtype).numpy(), own, out=wide[:count])
+        wide[count:full] = 0
+        total += wide[:full].reshape(-1, _WIDTH).sum(0)
+    sums: _Floats = total.reshape(-1, _LANES).sum(0)
+    return sums
 
 
 @functools.lru_cache(maxsize=8)
@@ -176,10 +182,9 @@ def _signs(device: str, dtype: torch.dtype) -> torch.Tensor:
 
 
 @functools.cache
-@torch.inference_mode(mode=False)
-def _scratch() -> torch.Tensor:
+def _scratch() -> _Floats:
     """Room for a piece in float64: to ask for it each time costs a fifth."""
-    return torch.empty(_PIECE, dtype=torch.float64)
+    return np.empty(_PIECE)
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -14,7 +14,7 @@ import goldtrace
 from goldtrace import reproducing
 from goldtrace.compare import compare_traces
 from goldtrace.diagnose import diagnose
-from goldtrace.diagnose.narrow import needs_replay
+from goldtrace.diagnose.narrow import needs_replay, with_those_before
 from goldtrace.environment import changes
 from goldtrace.errors import UsageError
 from goldtrace.launch import launch
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Two traces, how they compare, and why; ``replay`` is a step that ``now`` has no tape of.
+    """Two traces, how they compare, and why; ``replay`` are steps that ``now`` has no tape of.
 
     ``interpreter`` is the one that ``now`` comes from, and ``other`` the golden, if it was one.
     """
@@ -49,7 +49,7 @@ class Explanation:
     now: Trace
     comparison: Comparison
     diagnosis: Diagnosis | None
-    replay: TapedStep | None = None
+    replay: tuple[TapedStep, ...] = ()
     interpreter: str = sys.executable
     other: str | None = None
 
@@ -82,20 +82,22 @@ def explain_failure(
         )
     comparison, diagnosis = compare_with(golden, now, spec)
     step = needs_replay(now, comparison)
-    replay, notes = None, []
+    replay: tuple[TapedStep, ...] = ()
+    notes = []
     if other is not None:
         notes.append(f"held against the golden of {other}, as the check was (--nearest)")
     if step is not None and spec.kind is RunKind.DECLARED:
         progress(f"{spec.name} on {device}, with a tape of step {step}")
-        again = launch(replace(spec, tape=(step,)), device, root=root)
+        steps = (step,) if golden.trace.taped(step) is not None else with_those_before(step)
+        again = launch(replace(spec, tape=steps), device, root=root)
         if compare_traces(now, again, tolerance={}).verdict is Verdict.IDENTICAL:
-            replay = again.taped(step)
+            replay = again.tape
         else:
             notes.append(
                 "the repetition did not give the bits of the failure (the code or the environment "
                 "has changed since), so its tape tells nothing about it"
             )
-    if replay is not None:
+    if replay:
         comparison, diagnosis = compare_with(golden, now, spec, replay=replay)
     if diagnosis is not None and notes:
         diagnosis = replace(diagnosis, notes=(*diagnosis.notes, *notes))

@@ -13,6 +13,8 @@ from goldtrace.model.diagnosis import Cause
 from goldtrace.model.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.spec import RunSpec
     from goldtrace.model.tape import TapedStep
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def compare_with(
-    golden: Golden, now: Trace, spec: RunSpec, *, replay: TapedStep | None = None
+    golden: Golden, now: Trace, spec: RunSpec, *, replay: Sequence[TapedStep] = ()
 ) -> tuple[Comparison, Diagnosis | None]:
     """How a trace differs from its golden, by what ``spec`` tolerates, and why.
 
-    ``replay`` is a step of ``now`` that was taped afterwards.
+    ``replay`` are steps of ``now`` that were taped afterwards.
     """
     compare = partial(
         compare_traces,
