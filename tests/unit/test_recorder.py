@@ -202,6 +202,23 @@ def test_single_tensors_are_kept_at_the_first_and_the_last_step(run, model):
     assert "0.weight/momentum_buffer" in steps[-1].tensors[Rung.OPTIMIZER]
 
 
+def test_a_parameter_that_is_called_like_another_line_of_the_structure_hides_none(run):
+    model = nn.Module()
+    model.optimizer = nn.Parameter(torch.zeros(2))
+    model.register_buffer("scheduler", torch.zeros(3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+    run.watch(model=model, optimizer=optimizer, scheduler=scheduler)
+    run.step(loss=1.0)
+    structure = run.finish().steps[0].tensors[Rung.STRUCTURE]
+    assert structure == {
+        "optimizer": "SGD",
+        "scheduler": "StepLR",
+        "tensor optimizer": "float32[2] trainable group0",
+        "tensor scheduler": "float32[3] buffer",
+    }
+
+
 def test_two_models_and_optimizers_keep_their_names_apart(run):
     models = {"generator": nn.Linear(2, 2), "critic": nn.Linear(2, 1)}
     optimizers = {name: torch.optim.SGD(m.parameters(), lr=0.1) for name, m in models.items()}

@@ -156,9 +156,9 @@ class Watched:
         for name, parameter in self.parameters().items():
             trainable = "trainable" if parameter.requires_grad else "frozen"
             where = groups.get(id(parameter), ["in no optimizer"])
-            lines[name] = " ".join([_shape(parameter), trainable, *where])
+            lines[_beside(lines, name)] = " ".join([_shape(parameter), trainable, *where])
         for name, buffer in self.buffers().items():
-            lines[name] = f"{_shape(buffer)} buffer"
+            lines[_beside(lines, name)] = f"{_shape(buffer)} buffer"
         return lines
 
     @torch.no_grad()
@@ -276,6 +276,11 @@ def unwrapped(optimizers: Mapping[str, object]) -> dict[str, object]:
 def rung_digests(tensors: Mapping[Rung, Mapping[str, str]]) -> dict[Rung, str]:
     """One digest for each rung that has tensors."""
     return {rung: combine(digests) for rung, digests in tensors.items()}
+
+
+def _beside(lines: Mapping[str, str], name: str) -> str:
+    """The name of a tensor, which may be that of another line: a parameter called ``optimizer``."""
+    return f"tensor {name}" if name in lines else name
 
 
 def _shape(tensor: torch.Tensor) -> str:
