@@ -19,12 +19,23 @@ def write(project):
     return write
 
 
-def test_a_failing_step_without_a_tape_is_trained_again_with_one(project, goldtrace, write):
-    project.declare("tiny", "training:train", "tape = [0]\n")
-    write("pass")
-    assert goldtrace("record", "--no-calibrate", "--reason", "first")[0] == 0
-    write("loss = loss + 0.125 * torch.erfc(loss) if step == 2 else loss")
-    assert goldtrace("check")[0] == 1
+@pytest.fixture
+def failing(project, goldtrace, write):
+    def failing(before: str, now: str) -> None:
+        """A run that was recorded with a tape of step 0, and gives something else now."""
+        project.declare("tiny", "training:train", "tape = [0]\n")
+        write(before)
+        assert goldtrace("record", "--no-calibrate", "--reason", "first")[0] == 0
+        write(now)
+        assert goldtrace("check")[0] == 1
+
+    return failing
+
+
+def test_a_failing_step_without_a_tape_is_trained_again_with_one(
+    project, goldtrace, write, failing
+):
+    failing("pass", "loss = loss + 0.125 * torch.erfc(loss) if step == 2 else loss")
 
     status, out, err = goldtrace("explain", "tiny", "--json", "report.json")
     assert status == 1
@@ -47,12 +58,11 @@ def test_a_failing_step_without_a_tape_is_trained_again_with_one(project, goldtr
     assert "aten::erfc" not in out
 
 
-def test_what_an_earlier_step_did_as_well_is_no_change_of_the_program(project, goldtrace, write):
-    project.declare("tiny", "training:train", "tape = [0]\n")
-    write("loss = loss + 1.0 * torch.erfc(loss) if step else loss")
-    assert goldtrace("record", "--no-calibrate", "--reason", "first")[0] == 0
-    write("loss = loss + (0.5 if step == 2 else 1.0) * torch.erfc(loss) if step else loss")
-    assert goldtrace("check")[0] == 1
+def test_what_an_earlier_step_did_as_well_is_no_change_of_the_program(project, goldtrace, failing):
+    failing(
+        "loss = loss + 1.0 * torch.erfc(loss) if step else loss",
+        "loss = loss + (0.5 if step == 2 else 1.0) * torch.erfc(loss) if step else loss",
+    )
 
     status, out, _ = goldtrace("explain", "tiny", "--json", "report.json")
     assert status == 1
@@ -64,12 +74,8 @@ def test_what_an_earlier_step_did_as_well_is_no_change_of_the_program(project, g
     assert (run["first_divergence"]["step"], run["first_divergence"]["op"]) == (2, None)
 
 
-def test_what_was_added_to_every_step_is_named_where_it_shows_later(project, goldtrace, write):
-    project.declare("tiny", "training:train", "tape = [0]\n")
-    write("pass")
-    assert goldtrace("record", "--no-calibrate", "--reason", "first")[0] == 0
-    write("loss = loss + float(step == 2) * torch.erfc(loss)")
-    assert goldtrace("check")[0] == 1
+def test_what_was_added_to_every_step_is_named_where_it_shows_later(goldtrace, failing):
+    failing("pass", "loss = loss + float(step == 2) * torch.erfc(loss)")
 
     status, out, _ = goldtrace("explain", "tiny")
     assert status == 1
