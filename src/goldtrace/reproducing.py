@@ -21,25 +21,18 @@ if TYPE_CHECKING:
 
     from goldtrace.model.diagnosis import Culprit, Diagnosis
     from goldtrace.model.spec import RunSpec
-    from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A diagnosed run; ``replay`` are tapes of the repetition that the diagnosis rests on."""
+    """A diagnosed run: the golden's trace, and the one that the diagnosis is of."""
 
     spec: RunSpec
     device: str
     diagnosis: Diagnosis | None
     golden: Trace
     now: Trace
-    replay: tuple[TapedStep, ...] = ()
-
-    def taped(self, step: int | None) -> TapedStep | None:
-        """The operators of a step of the run that failed."""
-        replayed = (each for each in self.replay if each.number == step)
-        return next(replayed, None) or self.now.taped(step)
 
 
 def culprit_of(case: Case) -> Culprit:
@@ -53,7 +46,7 @@ def culprit_of(case: Case) -> Culprit:
     # One that both have can be held against the other's result.
     callable_ones.sort(key=lambda c: c.golden is None)
     culprit = callable_ones[0] if callable_ones else None
-    if culprit is None or case.taped(culprit.step) is None:
+    if culprit is None or case.now.taped(culprit.step) is None:
         raise UsageError(
             "there is no operator to reproduce",
             where=case.spec.name,
@@ -84,7 +77,7 @@ def write_reproducer(
         GoldtraceError: the run can't be repeated.
     """
     culprit = culprit_of(case)
-    golden, now = case.golden.taped(culprit.step), case.taped(culprit.step)
+    golden, now = case.golden.taped(culprit.step), case.now.taped(culprit.step)
     assert now is not None  # noqa: S101 - as ``culprit_of`` has seen
     assert culprit.now is not None  # noqa: S101 - as above
     launch(

@@ -234,7 +234,7 @@ def test_a_replayed_step_is_held_against_a_tape_of_the_golden(traces):
     comparison = compare_traces(golden, now, tolerance={})
     taped = now.taped(3)
     assert taped is not None
-    diagnosis = diagnose(golden, replace(now, tape=()), comparison, replay=[taped])
+    diagnosis = diagnose(golden, replace(now, tape=(taped,)), comparison)
     assert diagnosis is not None
     assert (diagnosis.cause, diagnosis.op) == (Cause.PROGRAM, "aten::mul.Tensor")
     assert "only a change of the program can be seen" in diagnosis.notes[0]

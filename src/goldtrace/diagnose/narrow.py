@@ -15,7 +15,6 @@ from goldtrace.model.trace import INITIAL_STEP
 from goldtrace.model.verdict import Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from goldtrace.diagnose.alignment import Stretch
@@ -31,28 +30,20 @@ _BEFORE = 8
 """Steps that are taped before one that differs, to know what such a step may do."""
 
 
-def diagnose(
-    golden: Trace, now: Trace, comparison: Comparison, *, replay: Sequence[TapedStep] = ()
-) -> Diagnosis | None:
-    """Why ``now`` is not ``golden``; ``None`` if it is.
-
-    ``replay`` are tapes from a repetition of ``now``, where the trace itself has none: of the first
-    step that differs, and of some before it.
-    """
+def diagnose(golden: Trace, now: Trace, comparison: Comparison) -> Diagnosis | None:
+    """Why ``now`` is not ``golden``; ``None`` if it is."""
     first = comparison.first
     if first is None:
         return None
     reimplemented = implementation_changed(comparison.environment_changes)
     found = _by_ladder(golden, now, first)
     if found is None:
-        tapes = {step.number: step for step in (*now.tape, *replay)}
-        left = golden.taped(first.step)
-        right = None if first.step is None else tapes.get(first.step)
+        left, right = golden.taped(first.step), now.taped(first.step)
         if left is not None and right is not None:
             findings = find_events(left, right, reimplemented=reimplemented)
             found = _by_tape(first, left, right, findings)
         elif right is not None:
-            found = _by_program(first, golden, right, _normal(golden, tapes, right.number))
+            found = _by_program(first, golden, right, _normal(golden, now, right.number))
         else:
             found = _untaped(first, golden)
     elif reimplemented and first.rung is Rung.METRIC and found.cause is Cause.PROGRAM:
@@ -204,19 +195,15 @@ def _by_tape(first: Divergence, left: TapedStep, right: TapedStep, findings: Fin
     )
 
 
-def _normal(golden: Trace, tapes: Mapping[int, TapedStep], step: int) -> list[TapedStep]:
+def _normal(golden: Trace, now: Trace, step: int) -> list[TapedStep]:
     """What a step may do: what the golden has on tape, and what was done before ``step``.
 
     The latter only if the same was done where both have a tape: what a change added to all steps
     need not show at the first.
     """
-    before = [tape for number, tape in tapes.items() if number < step]
-    both = (
-        (tape, tapes[tape.number])
-        for tape in golden.tape
-        if tape.number < step and tape.number in tapes
-    )
-    same = not any(_unpaired(align(left, right)) for left, right in both)
+    before = [tape for tape in now.tape if tape.number < step]
+    both = ((golden.taped(tape.number), tape) for tape in before)
+    same = not any(left is not None and _unpaired(align(left, right)) for left, right in both)
     return [*golden.tape, *(before if same else ())]
 
 

@@ -26,7 +26,7 @@ from goldtrace.workflow.commands import check_command
 from goldtrace.workflow.judging import compare_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from goldtrace.model.diagnosis import Culprit, Diagnosis, Reproduction
     from goldtrace.model.progress import Progress
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Two traces, how they compare, and why; ``replay`` are steps that ``now`` has no tape of.
+    """Two traces, how they compare, and why.
 
     ``interpreter`` is the one that ``now`` comes from, and ``other`` the golden, if it was one.
     """
@@ -49,7 +49,6 @@ class Explanation:
     now: Trace
     comparison: Comparison
     diagnosis: Diagnosis | None
-    replay: tuple[TapedStep, ...] = ()
     interpreter: str = sys.executable
     other: str | None = None
 
@@ -82,7 +81,6 @@ def explain_failure(
         )
     comparison, diagnosis = compare_with(golden, now, spec)
     step = needs_replay(now, comparison)
-    replay: tuple[TapedStep, ...] = ()
     notes = []
     if other is not None:
         notes.append(f"held against the golden of {other}, as the check was (--nearest)")
@@ -91,14 +89,13 @@ def explain_failure(
         steps = (step,) if golden.trace.taped(step) is not None else with_those_before(step)
         again = launch(replace(spec, tape=steps), device, root=root)
         if compare_traces(now, again, tolerance={}).verdict is Verdict.IDENTICAL:
-            replay = again.tape
+            now = _with_tapes(now, again.tape)
+            comparison, diagnosis = compare_with(golden, now, spec)
         else:
             notes.append(
                 "the repetition did not give the bits of the failure (the code or the environment "
                 "has changed since), so its tape tells nothing about it"
             )
-    if replay:
-        comparison, diagnosis = compare_with(golden, now, spec, replay=replay)
     if diagnosis is not None and notes:
         diagnosis = replace(diagnosis, notes=(*diagnosis.notes, *notes))
     return Explanation(
@@ -107,8 +104,13 @@ def explain_failure(
         now=now,
         comparison=comparison,
         diagnosis=diagnosis,
-        replay=replay,
     )
+
+
+def _with_tapes(trace: Trace, tape: Iterable[TapedStep]) -> Trace:
+    """A trace with the tapes of a repetition that gave its very bits."""
+    taped = {step.number: step for step in (*trace.tape, *tape)}
+    return replace(trace, tape=tuple(taped[number] for number in sorted(taped)))
 
 
 def explain_against(
@@ -164,7 +166,6 @@ def write_reproducer(explanation: Explanation, device: str, folder: Path, *, roo
         diagnosis=explanation.diagnosis,
         golden=explanation.golden,
         now=explanation.now,
-        replay=explanation.replay,
     )
     with borrowed_package() as environment:
         return reproducing.write_reproducer(

@@ -13,23 +13,15 @@ from goldtrace.model.diagnosis import Cause
 from goldtrace.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from goldtrace.model.diagnosis import Diagnosis
     from goldtrace.model.spec import RunSpec
-    from goldtrace.model.tape import TapedStep
     from goldtrace.model.trace import Trace
     from goldtrace.model.verdict import Comparison
     from goldtrace.store.golden import Golden
 
 
-def compare_with(
-    golden: Golden, now: Trace, spec: RunSpec, *, replay: Sequence[TapedStep] = ()
-) -> tuple[Comparison, Diagnosis | None]:
-    """How a trace differs from its golden, by what ``spec`` tolerates, and why.
-
-    ``replay`` are steps of ``now`` that were taped afterwards.
-    """
+def compare_with(golden: Golden, now: Trace, spec: RunSpec) -> tuple[Comparison, Diagnosis | None]:
+    """How a trace differs from its golden, by what ``spec`` tolerates, and why."""
     compare = partial(
         compare_traces,
         golden.trace,
@@ -40,7 +32,7 @@ def compare_with(
         rounding_ulp=spec.rounding_ulp if spec.rounding_ulp is not None else ROUNDING_ULP,
     )
     comparison = compare()
-    diagnosis = diagnose(golden.trace, now, comparison, replay=replay)
+    diagnosis = diagnose(golden.trace, now, comparison)
     evidence = operator_evidence(diagnosis)
     if golden.calibration is not None and comparison.verdict is not Verdict.IDENTICAL:
         argument = another_argument(golden.trace, now)
