@@ -220,12 +220,9 @@ def _by_program(
     stretches, alike = min(
         aligned, key=lambda each: (_unpaired(each[0]), abs(each[1].number - right.number))
     )
-    notes = (
-        (
-            f"the golden has no tape of step {right.number}: the operators were held against those "
-            f"of step {alike.number}, so only a change of the program can be seen, not of results; "
-            f"what the golden does at step {right.number} alone would look like one"
-        ),
+    held = (
+        f"the golden has no tape of step {right.number}: the operators were held against those of "
+        f"step {alike.number}"
     )
     for stretch in stretches:
         if stretch.paired:
@@ -246,9 +243,16 @@ def _by_program(
         )
         culprit = _culprit(event, alike, right)
         found = _only(first, culprit.cause, clause(culprit))
-        return replace(found, culprits=(culprit,), compared=len(right.calls), notes=notes)
-    found = _untaped(first, golden)
-    return replace(found, compared=len(right.calls), notes=notes)
+        note = (
+            f"{held}, so only a change of the program can be seen, not of results; what the golden "
+            f"does at step {right.number} alone would look like one"
+        )
+        return replace(found, culprits=(culprit,), compared=len(right.calls), notes=(note,))
+    note = (
+        f"{held}, and the program is the same; which operator gave another result, a golden with "
+        f"step {right.number} in its tape would tell, or the old environment (--against)"
+    )
+    return replace(_untaped(first, golden), compared=len(right.calls), notes=(note,))
 
 
 def _unpaired(stretches: list[Stretch]) -> int:
