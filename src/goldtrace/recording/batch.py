@@ -113,7 +113,7 @@ def _digest_leaf(name: str, leaf: Any) -> str:
 
 
 def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
-    rows: list[tuple[str, memoryview, int]] = []
+    rows: list[tuple[bytes, memoryview, int]] = []
     count: int | None = None
     for name, leaf in leaves.items():
         tensor = torch.from_numpy(np.ascontiguousarray(leaf)) if _is_numeric_array(leaf) else leaf
@@ -125,14 +125,14 @@ def _digest_samples(leaves: Mapping[str, Any]) -> str | None:
             return None
         ((_, dense),) = dense_parts(tensor.detach())
         data = raw_bytes(dense)
-        rows.append((name, data, data.nbytes // count))
+        rows.append((name.encode("utf-8", "surrogatepass"), data, data.nbytes // count))
     if not rows or count is None:
         return None
     samples = []
     for place in range(count):
         state = xxhash.xxh3_128()
-        for name, data, size in rows:
-            state.update(name.encode("utf-8", "surrogatepass"))
+        for label, data, size in rows:
+            state.update(label)
             state.update(data[place * size : (place + 1) * size])
         samples.append(state.hexdigest())
     return combine({f"{place}": sample for place, sample in enumerate(sorted(samples))})

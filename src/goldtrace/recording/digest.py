@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Hashable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -56,38 +58,66 @@ def start_digests(groups: Mapping[Group, Mapping[str, torch.Tensor | str]]) -> L
     """
     from goldtrace.recording import on_device  # which needs this module
 
-    done: dict[Group, dict[str, str]] = {group: dict.fromkeys(n, "") for group, n in groups.items()}
-    parts: list[tuple[Group, str, list[tuple[bytes, torch.device, int]]]] = []
-    remote: dict[torch.device, list[torch.Tensor]] = {}
+    done: dict[Group, dict[str, str]] = {}
+    queues: dict[torch.device, _Queue] = {}
+    queue = device = None
     for group, named in groups.items():
+        digests = done[group] = dict.fromkeys(named, "")
         for name, value in named.items():
             if isinstance(value, str):
-                done[group][name] = digest_text(name, value)
-            elif on_device.can_hash(value.device):
-                tensors = remote.setdefault(value.device, [])
-                places = []
-                for part, dense in (
-                    [("", value)] if _is_plain(value) else dense_parts(held(name, value).detach())
-                ):
-                    begin = _begin(name + part, dense.dtype, dense.shape)
-                    places.append((begin, value.device, len(tensors)))
-                    tensors.append(dense)
-                parts.append((group, name, places))
+                digests[name] = digest_text(name, value)
+                continue
+            if value.device != device:
+                device = value.device
+                queue = queues.setdefault(device, _Queue()) if on_device.can_hash(device) else None
+            if queue is None:
+                digests[name] = digest_tensor(name, value)
             else:
-                done[group][name] = digest_tensor(name, value)
-    started = {device: on_device.start_hashing(tensors) for device, tensors in remote.items()}
+                queue.add(digests, name, value)
+    started = [(queue, on_device.start_hashing(queue.tensors)) for queue in queues.values()]
 
     def finish() -> dict[Group, dict[str, str]]:
-        chunks = {device: hashed() for device, hashed in started.items()}
-        for group, name, places in parts:
-            state = xxhash.xxh3_128()
-            for begin, device, place in places:
-                state.update(begin)
-                state.update(chunks[device][place])
-            done[group][name] = state.hexdigest()
+        for queue, hashed in started:
+            queue.finish(hashed())
         return done
 
     return finish
+
+
+class _Queue:
+    """Tensors that one GPU hashes, and the digests that their parts are for.
+
+    A step has hundreds, and on a GPU what this process does for each is what recording costs.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: list[torch.Tensor] = []
+        self._begins: list[bytes] = []
+        self._parts: list[tuple[dict[str, str], str, int]] = []
+
+    def add(self, digests: dict[str, str], name: str, tensor: torch.Tensor) -> None:
+        if (
+            type(tensor) in _OWN
+            and (dtype := tensor.dtype) in _PLAIN
+            and tensor.layout is torch.strided
+            and not (tensor.is_neg() or tensor.is_nested)
+        ):
+            # Its own only dense part, which is told in a quarter of the time of asking for it.
+            self.tensors.append(tensor)
+            self._begins.append(_begin(name, dtype, tensor.shape))
+            self._parts.append((digests, name, 1))
+            return
+        parts = list(dense_parts(held(name, tensor).detach()))
+        self.tensors += [dense for _, dense in parts]
+        self._begins += [_begin(name + part, dense.dtype, dense.shape) for part, dense in parts]
+        self._parts.append((digests, name, len(parts)))
+
+    def finish(self, chunks: list[bytes]) -> None:
+        """Enter the digests, given the digests of the chunks of each tensor."""
+        contents = map(operator.add, self._begins, chunks)
+        for digests, name, parts in self._parts:
+            content = next(contents) if parts == 1 else b"".join(islice(contents, parts))
+            digests[name] = xxhash.xxh3_128_hexdigest(content)
 
 
 def digest_array(name: str, array: Any) -> str:
@@ -146,11 +176,11 @@ def digest_bytes(data: bytes) -> str:
 
 
 def combine(digests: Mapping[str, str]) -> str:
-    """One digest for many named ones; the order of the mapping doesn't matter."""
-    state = xxhash.xxh3_128()
-    for name in sorted(digests):
-        state.update(_text(name, digests[name]))
-    return state.hexdigest()
+    """One digest for many named ones, the ``_text`` of all; their order doesn't matter."""
+    text = "".join(
+        [f"{_counted(name)}{len(digests[name])}:{digests[name]}" for name in sorted(digests)]
+    )
+    return xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
 
 
 def dense_parts(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
@@ -241,19 +271,6 @@ _PLAIN = frozenset(
 )
 
 
-def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is its own only dense part: told in a quarter of the time of asking for it.
-
-    A step has hundreds, and on a GPU what this process does for each is what recording costs.
-    """
-    return (
-        type(tensor) in _OWN
-        and tensor.layout is torch.strided
-        and tensor.dtype in _PLAIN
-        and not (tensor.is_neg() or tensor.is_nested)
-    )
-
-
 @functools.lru_cache(maxsize=1 << 14)
 def _begin(name: str, dtype: torch.dtype, shape: torch.Size) -> bytes:
     """What is hashed before the digests of the chunks: the preamble, and the number of bytes."""
@@ -262,7 +279,6 @@ def _begin(name: str, dtype: torch.dtype, shape: torch.Size) -> bytes:
 
 @functools.lru_cache(maxsize=1 << 14)
 def _preamble(name: str, dtype: torch.dtype, shape: torch.Size) -> bytes:
-    # The same few hundred at every step.
     return _text(name, str(dtype).removeprefix("torch."), *shape)
 
 
@@ -270,6 +286,12 @@ def _text(*parts: object) -> bytes:
     """The parts, each with its length in front, so that no two lists of parts look alike."""
     encoded = [str(part).encode("utf-8", "surrogatepass") for part in parts]
     return b"".join(b"%d:%b" % (len(part), part) for part in encoded)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _counted(name: str) -> str:
+    """A name as ``_text`` has it: the same few hundred at every step."""
+    return _text(name).decode("utf-8", "surrogatepass")
 
 
 def _update_in_chunks(state: xxhash.xxh3_128, data: memoryview) -> None:

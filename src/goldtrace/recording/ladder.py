@@ -15,6 +15,7 @@ from goldtrace.model.scalar import Scalar
 from goldtrace.model.verdict import Rung
 from goldtrace.recording import optimizer as optimizers
 from goldtrace.recording.digest import combine, dense_parts, held, raw_bytes, start_digests
+from goldtrace.recording.members import Members, own_name
 from goldtrace.recording.on_device import to_host
 from goldtrace.recording.sketch import has_numbers
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Settings = Mapping[str, Scalar | str]
-
-# torch.compile wraps a module and prefixes its names; the parameters are the same ones.
-_COMPILED = "_orig_mod."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,7 @@ class Watched:
         self.optimizers = optimizers
         self.schedulers = schedulers
         self.scaler = scaler
+        self._members = Members.of(models)
         self._names: dict[int, str] = {}
         self._named: list[torch.Tensor] = []
         self.refresh()
@@ -87,7 +86,7 @@ class Watched:
     def refresh(self) -> None:
         """Name the parameters again, if an optimizer was given new ones meanwhile."""
         if not self._names or any(id(p) not in self._names for p in self._optimized()):
-            self._name(self.parameters())
+            self._name(self.members().parameters)
 
     def _name(self, parameters: Mapping[str, torch.Tensor]) -> None:
         self._names = {id(p): name for name, p in parameters.items()}
@@ -99,9 +98,10 @@ class Watched:
         # Held, or a parameter that is made later could get the id and the name of one that is gone.
         self._named = [*parameters.values(), *self._optimized()]
 
-    def _forget(self, parameters: Mapping[str, torch.Tensor]) -> None:
+    def _forget(self) -> None:
         """Let go of what neither the models nor the optimizers have any more."""
-        kept = {id(p): p for p in (*parameters.values(), *self._optimized())}
+        own = self._members.parameters.values()
+        kept = {id(p): p for p in (*own, *self._optimized())}
         self._named = [*kept.values()]
         self._names = {each: name for each, name in self._names.items() if each in kept}
 
@@ -118,27 +118,18 @@ class Watched:
     def origins(self) -> dict[int, str]:
         """The names of modules and parameters by their ``id``; a single model has its class's."""
         modules = {
-            id(module): prefix + name.replace(_COMPILED, "") or type(module).__name__
+            id(module): prefix + own_name(name) or type(module).__name__
             for prefix, model in self.models.items()
             for name, module in model.named_modules()
         }
         return {**self._names, **modules}
 
-    def parameters(self) -> dict[str, torch.nn.Parameter]:
-        """Every parameter of the models by its name, tied ones once."""
-        return {
-            prefix + name.replace(_COMPILED, ""): parameter
-            for prefix, model in self.models.items()
-            for name, parameter in model.named_parameters()
-        }
-
-    def buffers(self) -> dict[str, torch.Tensor]:
-        """Every buffer of the models by its name."""
-        return {
-            prefix + name.replace(_COMPILED, ""): buffer
-            for prefix, model in self.models.items()
-            for name, buffer in model.named_buffers()
-        }
+    def members(self) -> Members:
+        """The parameters and buffers that the models have now."""
+        if not self._members.are_current():
+            self._members = Members.of(self.models)
+            self._forget()
+        return self._members
 
     def structure(self) -> dict[str, str]:
         """A readable line for every parameter, buffer, optimizer and scheduler."""
@@ -153,11 +144,12 @@ class Watched:
             lines[f"{prefix}scheduler"] = type(scheduler).__name__
         if self.scaler is not None:
             lines["scaler"] = type(self.scaler).__name__
-        for name, parameter in self.parameters().items():
+        members = self.members()
+        for name, parameter in members.parameters.items():
             trainable = "trainable" if parameter.requires_grad else "frozen"
             where = groups.get(id(parameter), ["in no optimizer"])
             lines[_beside(lines, name)] = " ".join([_shape(parameter), trainable, *where])
-        for name, buffer in self.buffers().items():
+        for name, buffer in members.buffers.items():
             lines[_beside(lines, name)] = f"{_shape(buffer)} buffer"
         return lines
 
@@ -169,7 +161,7 @@ class Watched:
         """
         norms = _fetched_norms(
             buffer.detach().double()
-            for buffer in self.buffers().values()
+            for buffer in self.members().buffers.values()
             if buffer.is_floating_point() and has_numbers(buffer) and buffer.numel()
         )
 
@@ -187,14 +179,14 @@ class Watched:
         self.refresh()
         chosen = parameters
         if chosen is None:
-            own = self.parameters()
+            own = self.members().parameters
             if any(id(p) not in self._names for p in own.values()):
                 self._name(own)
             chosen = own.values()
         named = {
-            self._names.get(id(p), f"unnamed{place}"): p.grad
+            self._names.get(id(p)) or f"unnamed{place}": grad
             for place, p in enumerate(chosen)
-            if p.grad is not None
+            if (grad := p.grad) is not None
         }
         digests = start_digests({Rung.GRADIENTS: named})
         return Gradients(lambda: digests()[Rung.GRADIENTS], _norm(named.values()))
@@ -202,21 +194,21 @@ class Watched:
     def state(self) -> dict[Rung, Mapping[str, torch.Tensor | str]]:
         """What a step leaves behind, by rung: optimizer state, weights and buffers."""
         self.refresh()
-        parameters = self.parameters()
-        self._forget(parameters)
+        members = self.members()
         return {
-            Rung.OPTIMIZER: dict(self._optimizer_state()),
-            Rung.WEIGHTS: parameters,
-            Rung.BUFFERS: dict(self.buffers()),
+            Rung.OPTIMIZER: self._optimizer_state(),
+            Rung.WEIGHTS: members.parameters,
+            Rung.BUFFERS: members.buffers,
         }
 
-    def _optimizer_state(self) -> Iterator[tuple[str, torch.Tensor | str]]:
-        seen: set[str] = set()
+    def _optimizer_state(self) -> dict[str, torch.Tensor | str]:
+        found: dict[str, torch.Tensor | str] = {}
         for prefix, optimizer in self.optimizers.items():
-            for name, value in optimizers.state_tensors(optimizer, self._names):
-                # Two optimizers may share parameters.
-                yield f"{prefix}{name}" if name in seen else name, value
-                seen.add(name)
+            own = dict(optimizers.state_tensors(optimizer, self._names))
+            # Two optimizers may share parameters.
+            shared = found.keys() & own.keys()
+            found |= {f"{prefix}{n}" if n in shared else n: v for n, v in own.items()}
+        return found
 
     def hyperparameters(self) -> dict[str, Scalar | str]:
         """The hyper-parameters of every group, and the loss scale."""
@@ -232,13 +224,13 @@ class Watched:
         """SHA-256 of the final weights, buffers and optimizer state, in the order of the names."""
         state = {
             name: value
-            for name, value in self._optimizer_state()
+            for name, value in self._optimizer_state().items()
             if isinstance(value, torch.Tensor)
         }
         return {
             Rung.OPTIMIZER: _sha256(state),
-            Rung.WEIGHTS: _sha256(self.parameters()),
-            Rung.BUFFERS: _sha256(self.buffers()),
+            Rung.WEIGHTS: _sha256(self.members().parameters),
+            Rung.BUFFERS: _sha256(self.members().buffers),
         }
 
 
@@ -322,17 +314,19 @@ def _fetched_norms(tensors: Iterable[torch.Tensor]) -> Callable[[], torch.Tensor
     alike: dict[torch.device, list[torch.Tensor]] = {}
     for tensor in tensors:
         alike.setdefault(tensor.device, []).append(tensor)
-    fetched = [to_host(torch.stack(_norms(values))) for values in alike.values()]
+    fetched = [to_host(_norms(values)) for values in alike.values()]
     return lambda: torch.cat([torch.zeros(0), *(norms() for norms in fetched)])
 
 
-def _norms(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+def _norms(tensors: list[torch.Tensor]) -> torch.Tensor:
     """The norm of each tensor as float64."""
     if tensors[0].is_cuda and {t.dtype for t in tensors} in ({torch.float32}, {torch.float64}):
         # Two launches for all of them, instead of one each.
-        return [*torch.stack(torch._foreach_norm(tensors)).double()]  # noqa: SLF001 - as in clip_grad_norm_
+        return torch.stack(torch._foreach_norm(tensors)).double()  # noqa: SLF001 - as in clip_grad_norm_
     half = (torch.float16, torch.bfloat16)
-    return [
-        torch.linalg.vector_norm(t, dtype=torch.float32 if t.dtype in half else None).double()
-        for t in tensors
-    ]
+    return torch.stack(
+        [
+            torch.linalg.vector_norm(t, dtype=torch.float32 if t.dtype in half else None).double()
+            for t in tensors
+        ]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,8 @@ def hyperparameters(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, 
     optimizer's constructor doesn't know but its base class added: both differ between torch
     releases without any meaning.
     """
-    constructor = _constructor(optimizer)
+    kind: Any = type(optimizer)
+    constructor = _constructor(kind, frozenset(optimizer.defaults))
     internal = _IMPLEMENTATION | (set(optimizer.defaults) - constructor)
     if "kwargs" in constructor:
         internal = _IMPLEMENTATION
@@ -41,17 +43,18 @@ def hyperparameters(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, 
     return found
 
 
-def _constructor(optimizer: torch.optim.Optimizer) -> set[str]:
+@functools.lru_cache
+def _constructor(kind: type[torch.optim.Optimizer], defaults: frozenset[str]) -> frozenset[str]:
     """What the constructor takes; of one that names no entry (a config, ``**options``) its base's.
 
     All entries, where no base names one either.
     """
-    for each in type(optimizer).__mro__:
+    for each in kind.__mro__:
         constructor: Any = vars(each).get("__init__")
         parameters = set(inspect.signature(constructor).parameters) if constructor else set()
-        if "kwargs" in parameters or not parameters.isdisjoint(optimizer.defaults):
-            return parameters
-    return set(optimizer.defaults)
+        if "kwargs" in parameters or not parameters.isdisjoint(defaults):
+            return frozenset(parameters)
+    return defaults
 
 
 def state_tensors(
@@ -65,8 +68,12 @@ def state_tensors(
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
-            for key, value in _sorted(state):
-                yield from _named_state(f"{names[id(parameter)]}/{key}", value)
+            for key in sorted(state, key=str):
+                name, value = f"{names[id(parameter)]}/{key}", state[key]
+                if isinstance(value, torch.Tensor):
+                    yield name, value  # hundreds at every step
+                else:
+                    yield from _named_state(name, value)
     own: Mapping[Any, Any] = optimizer.state
     for key in sorted(key for key in own if isinstance(key, str)):
         yield from _named_state(f"state/{key}", own[key])

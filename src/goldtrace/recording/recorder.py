@@ -144,9 +144,8 @@ class GoldenRun:
                 each.register_step_post_hook(lambda *_: self._tape.optimizer_ends()),
             )
         ]
-        digests = start_digests(
-            {Rung.WEIGHTS: watched.parameters(), Rung.BUFFERS: watched.buffers()}
-        )
+        members = watched.members()
+        digests = start_digests({Rung.WEIGHTS: members.parameters, Rung.BUFFERS: members.buffers})
         structure = {Rung.STRUCTURE: watched.structure()}
         self._movement = Movement(watched)
         sketches = self._movement.start()

@@ -237,9 +237,10 @@ class Movement:
         }
 
     def _sketches(self) -> Callable[[], dict[Rung, dict[str, Sketch]]]:
+        members = self._watched.members()
         started = {
-            Rung.WEIGHTS: start_sketches(self._watched.parameters()),
-            Rung.BUFFERS: start_sketches(self._watched.buffers()),
+            Rung.WEIGHTS: start_sketches(members.parameters),
+            Rung.BUFFERS: start_sketches(members.buffers),
         }
 
         @functools.cache

@@ -45,15 +45,18 @@ def start_hashing(tensors: Sequence[torch.Tensor]) -> Callable[[], list[bytes]]:
         return list
     device = tensors[0].device
     # The allocator aligns whatever it makes: only views can lie between words.
-    aligned = [
-        t if t.is_contiguous() and t.data_ptr() % _WORD == 0 else _copied(t) for t in tensors
-    ]
+    contiguous = [t if t.is_contiguous() else _copied(t) for t in tensors]
+    addresses = [t.data_ptr() for t in contiguous]
+    for place, address in enumerate(addresses):
+        if address % _WORD:
+            contiguous[place] = _copied(contiguous[place])
+            addresses[place] = contiguous[place].data_ptr()
     on_a_gpu = device.type == "cuda"
     layout, table = _table(
         device,
         torch.cuda.current_stream(device).cuda_stream if on_a_gpu else 0,
-        tuple(t.data_ptr() for t in aligned),
-        tuple(t.nbytes for t in aligned),
+        tuple(addresses),
+        tuple([t.nbytes for t in contiguous]),
     )
     if not len(layout.rows):
         return lambda: [b""] * len(tensors)
