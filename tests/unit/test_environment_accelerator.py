@@ -192,6 +192,36 @@ def test_older_drivers_are_asked_by_the_older_name(nvml: pytest.MonkeyPatch) -> 
     assert accelerator_conditions() == {"slowed now": "hardware slowdown"}
 
 
+def test_a_driver_that_lacks_a_question_is_asked_by_the_older_name(
+    nvml: pytest.MonkeyPatch,
+) -> None:
+    def lacking(_card: str) -> int:
+        raise NotSupported  # FUNCTION_NOT_FOUND: the module knows the name, its library doesn't
+
+    conditions = conditions_of(
+        nvml,
+        reasons=0,
+        nvmlDeviceGetCurrentClocksEventReasons=lacking,
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda _: 0x40,
+    )
+    assert conditions["slowed now"] == "too hot (hardware)"
+
+
+def test_a_slice_of_a_card_and_an_old_module_leave_out_what_they_cannot_tell(
+    nvml: pytest.MonkeyPatch,
+) -> None:
+    def of_the_whole_card_only(_card: str) -> object:
+        raise NotSupported
+
+    fake = fake_nvml(nvmlDeviceGetCudaComputeCapability=of_the_whole_card_only)
+    del fake.nvmlDeviceGetMemoryBusWidth
+    nvml.setitem(sys.modules, "pynvml", fake)
+    nvml.setattr(accelerator, "_nvidia_smi", lambda _field: "9.0")
+
+    assert accelerator.compute_capability() == "90"
+    assert accelerator.describe_accelerator().keys().isdisjoint({"capability", "memory_bus"})
+
+
 def test_without_a_driver_there_are_no_conditions(nvml: pytest.MonkeyPatch) -> None:
     nvml.setitem(sys.modules, "pynvml", None)
     assert accelerator_conditions() == {}

@@ -69,6 +69,25 @@ def test_the_implementations_that_are_recommended_are_deterministic():
     flat = torch.zeros(1, 2, 24).scatter_(-1, indices.flatten(2), pooled.flatten(2))
     torch.use_deterministic_algorithms(mode=False)
     assert torch.equal(flat.view(1, 2, 4, 6), max_unpool2d(pooled, indices, 2))
+    for numbers in (torch.rand(3, 7), torch.rand(3, 8)):
+        middle = (numbers.shape[1] - 1) // 2
+        assert torch.equal(numbers.sort(1).values[:, middle], numbers.median(1).values)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    ["median CUDA with indices output", "_histc_cuda with floating point input", "kthvalue CUDA"],
+)
+def test_operators_that_torch_describes_in_several_words_are_recognised(operator):
+    # From libtorch_cuda.so: only a GPU raises these.
+    refusal = RuntimeError(
+        f"{operator} does not have a deterministic implementation, but you set "
+        "'torch.use_deterministic_algorithms(True)'. You can turn off determinism"
+    )
+    error = explained_refusal(refusal, "cuda", where="a-run")
+    assert error is not None
+    assert error.found == operator
+    assert ("sort has one" in str(error.hint)) == operator.startswith("median")
 
 
 def test_an_operator_of_the_backward_pass_is_traced_to_the_line_that_went_forward():

@@ -14,13 +14,14 @@ ORIGIN = "goldtrace_origin"
 """Attribute of an error that says where in the user's code the operator was called."""
 
 # aten/src/ATen/Context.cpp, Context::alertNotDeterministic: the same words since torch 1.8.
-_REFUSAL = re.compile(r"^(\S+(?: with \S+)*) does not have a deterministic implementation, but you")
+_REFUSAL = re.compile(r"^(.+?) does not have a deterministic implementation, but you")
 
 _SCATTER = "zeros(…).scatter_(-1, indices, values) on flattened maps has one"
 _ALTERNATIVES = {
     "put_": "index_put_ has one, and so has put_ with accumulate=True",
     "max_unpooling2d_forward_out": _SCATTER,
     "max_unpooling3d_forward_out": _SCATTER,
+    "median CUDA with indices output": "sort has one, and the median is its element (n - 1) // 2",
 }
 """Another way to the same result, by the name under which torch refuses."""
 

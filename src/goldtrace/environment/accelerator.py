@@ -43,8 +43,9 @@ def compute_capability() -> str:
     with nvml_ready() as nvml:
         if nvml is not None:
             handle = first_visible(nvml)
-            if handle is not None:
-                return "".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(handle)))
+            with contextlib.suppress(nvml.NVMLError):  # a slice of a card has none of its own
+                if handle is not None:
+                    return "".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(handle)))
     answer = _nvidia_smi("compute_cap")
     if answer is None and torch is not None and torch.cuda.is_available():
         return "".join(map(str, torch.cuda.get_device_capability()))
@@ -111,8 +112,9 @@ def _from_nvml(nvml: Any) -> dict[str, str]:
     }
     facts = {}
     for name, ask in questions.items():
-        # Consumer cards have no ECC, virtual ones no clocks: what is not supported is left out.
-        with contextlib.suppress(nvml.NVMLError):
+        # Consumer cards have no ECC, virtual ones no clocks, older releases of NVML not every
+        # question: what is not supported is left out.
+        with contextlib.suppress(nvml.NVMLError, AttributeError):
             facts[name] = str(ask())
     return facts
 

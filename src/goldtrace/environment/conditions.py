@@ -77,8 +77,7 @@ def throttling(start: Mapping[str, str], end: Mapping[str, str]) -> str | None:
 
 def _reasons(nvml: Any, device: Any) -> str:
     try:
-        ask = nvml.nvmlDeviceGetCurrentClocksEventReasons
-    except AttributeError:  # nvidia-ml-py before 12.535
-        ask = nvml.nvmlDeviceGetCurrentClocksThrottleReasons
-    reasons = ask(device)
+        reasons = nvml.nvmlDeviceGetCurrentClocksEventReasons(device)
+    except (AttributeError, nvml.NVMLError):  # nvidia-ml-py, or the driver, before 12.535
+        reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(device)
     return ", ".join(name for bit, name in _SLOWED.items() if reasons & bit) or "no"
