@@ -100,6 +100,7 @@ def write_reproducer(
         run=case.spec.name,
         step=now.number,
         pins={name: value for name, value in pins.items() if name != "NPY_DISABLE_CPU_FEATURES"},
+        warn_only=case.spec.warn_only,
         golden=_made_with(case.golden),
         now=_made_with(case.now),
     )

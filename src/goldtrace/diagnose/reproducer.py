@@ -30,6 +30,11 @@ os.environ.update(%(pins)s)
 import torch
 
 torch.set_num_threads(%(threads)s)
+torch.set_deterministic_debug_mode(%(algorithms)r)
+torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+torch.backends.cudnn.allow_tf32 = False
+torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 here = Path(__file__).parent
 call, expected = (json.loads((here / f"{n}.json").read_text()) for n in ("call", "expected"))
 TYPES = dict(F64="float64", F32="float32", F16="float16", BF16="bfloat16", I64="int64", I32="int32",
@@ -46,10 +51,10 @@ def read(name):
         found[key] = flat[: (end - begin) // flat.element_size()].reshape(entry["shape"])
     return found
 
-def lay_out(value, strides):  # an expanded tensor has strides of 0
+def lay_out(value, strides, device):  # an expanded tensor has strides of 0
     real = value[tuple(slice(0, None if stride else 1) for stride in strides)]
-    real = torch.empty_strided(real.shape, strides, dtype=real.dtype).copy_(real)
-    return real.expand(value.shape).to(call["device"])
+    real = torch.empty_strided(real.shape, strides, dtype=real.dtype, device=device).copy_(real)
+    return real.expand(value.shape)
 
 def build(value):
     if isinstance(value, list):
@@ -61,11 +66,12 @@ def build(value):
             "device": lambda: torch.device(what), "generator": lambda: generator}[kind]()
 
 inputs, failed = read("inputs"), read("outputs")
-tensors = {name: lay_out(inputs[name], strides) for name, strides in call["strides"].items()}
-generator = torch.Generator()
-if "generator" in inputs:
+tensors = {name: lay_out(inputs[name], strides, call["devices"][name])
+           for name, strides in call["strides"].items()}
+if call["generator"] is not None:
+    generator = torch.Generator(call["generator"])
     generator.set_state(inputs["generator"])
-    torch.set_rng_state(inputs["generator"])
+    (torch.cuda if call["generator"] == "cuda" else torch).set_rng_state(inputs["generator"])
 operator = getattr(getattr(torch.ops, call["namespace"]), call["operator"])
 operator = getattr(operator, call["overload"])
 result = operator(*build(call["args"]), **{name: build(v) for name, v in call["kwargs"].items()})
@@ -102,11 +108,19 @@ if sys.argv[1:]:
 
 
 def script(
-    culprit: Culprit, *, run: str, step: int, pins: Mapping[str, str], golden: str, now: str
+    culprit: Culprit,
+    *,
+    run: str,
+    step: int,
+    pins: Mapping[str, str],
+    warn_only: bool,
+    golden: str,
+    now: str,
 ) -> str:
     """The reproducer; ``golden`` and ``now`` say what the two traces were recorded with.
 
-    ``pins`` are environment variables, set before torch is imported.
+    ``pins`` are environment variables, set before torch is imported. ``warn_only`` lets operators
+    run that have no deterministic implementation, as the training did.
     """
     story = (
         f"Step {step} of the golden run {run!r}, {place_of(culprit)}:\n"
@@ -119,6 +133,7 @@ def script(
         "story": story.replace("\\", "\\\\").replace('"""', "'''"),
         "pins": json.dumps(dict(pins)),
         "threads": pins.get("OMP_NUM_THREADS", "1"),
+        "algorithms": "warn" if warn_only else "error",
     }
 
 

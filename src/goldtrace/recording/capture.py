@@ -70,19 +70,26 @@ class _Call:
         self._tensors: dict[str, torch.Tensor] = {}
         self._originals: dict[str, torch.Tensor] = {}
         self._strides: dict[str, list[int]] = {}
-        self._devices: set[str] = set()
+        self._devices: dict[str, str] = {}
         self._args = [self._describe(value) for value in args]
         self._kwargs = {name: self._describe(value) for name, value in kwargs.items()}
         given = dict(zip(self._operator.arguments, self._args, strict=False)) | self._kwargs
         self._written = [
             name for key in given if key in self._operator.written for name in _named(given[key])
         ]
+        self._generator = None
         if self._operator.random:
-            generator = next(
-                (v for v in (*args, *kwargs.values()) if isinstance(v, torch.Generator)), None
-            )
-            state = torch.get_rng_state() if generator is None else generator.get_state()
+            self._generator, state = self._drawn_from((*args, *kwargs.values()))
             self._tensors["generator"] = state.clone()
+
+    def _drawn_from(self, values: tuple[Any, ...]) -> tuple[str, torch.Tensor]:
+        """The kind of device whose generator is drawn from, and the state of that generator."""
+        for value in values:
+            if isinstance(value, torch.Generator):
+                return value.device.type, value.get_state()
+        if "cuda" in (*self._devices.values(), *(str(v).partition(":")[0] for v in values)):
+            return "cuda", torch.cuda.get_rng_state()
+        return "cpu", torch.get_rng_state()
 
     def write(self, result: Any, folder: Path) -> None:
         """Write the files; ``result`` is what the call returned."""
@@ -102,7 +109,8 @@ class _Call:
             "kwargs": self._kwargs,
             "written": self._written,
             "strides": self._strides,
-            "device": next(iter(sorted(self._devices, reverse=True)), "cpu"),
+            "devices": self._devices,
+            "generator": self._generator,
         }
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CALL).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -115,7 +123,7 @@ class _Call:
             self._originals[name] = value
             self._tensors[name] = value.detach().clone().cpu()
             self._strides[name] = list(value.stride())
-            self._devices.add(value.device.type)
+            self._devices[name] = value.device.type
             return {"tensor": name}
         if isinstance(value, (list, tuple)):
             return [self._describe(item) for item in value]
