@@ -11,9 +11,11 @@ from goldtrace.launch import launch
 from goldtrace.model.calibration import Calibration
 from goldtrace.model.codec import encode_trace, trace_digest
 from goldtrace.model.noise import Noise
+from goldtrace.model.scalar import Scalar
 from goldtrace.model.spec import RunSpec
 from goldtrace.model.verdict import Verdict
 from goldtrace.report.terminal import render_failure
+from goldtrace.session.settings import UpdateMode
 from goldtrace.store.golden import Certificate, GoldenStore
 from goldtrace.store.ledger import LedgerEntry
 from goldtrace.workflow.checking import judge
@@ -90,6 +92,40 @@ def test_a_gpu_without_a_golden_is_incomparable_and_says_how_to_record_one(store
     shown = render_failure(result)
     assert "goldens exist for cpu-portable, cuda-sm80" in shown
     assert "goldtrace record tiny --device cuda --golden-dir" in shown
+
+
+def with_card(trace: Trace, model: str, multiprocessors: int) -> Trace:
+    card = {"model": model, "multiprocessors": str(multiprocessors)}
+    header = trace.header
+    environment = replace(header.environment, accelerator=card)
+    return replace(trace, header=replace(header, environment=environment))
+
+
+def test_a_card_that_splits_sums_otherwise_is_incomparable_where_it_differs(tmp_path, plain):
+    store = GoldenStore(tmp_path / "golden")
+    golden = with_card(plain, "NVIDIA H100 PCIe", 114)
+    keep(store, on(golden, "cuda-sm90"), calibrated=True)
+    other = with_card(plain, "NVIDIA H200", 132)
+    assert judged(other, "cuda-sm90", store).verdict is Verdict.IDENTICAL
+
+    first = other.steps[1]
+    loss = Scalar.of(first.scalars["loss"].value * 2, "float32")
+    moved = replace(first, scalars={**first.scalars, "loss": loss})
+    other = replace(other, steps=(other.steps[0], moved, *other.steps[2:]))
+    result = judged(other, "cuda-sm90", store)
+    assert result.verdict is Verdict.INCOMPARABLE
+    assert not result.passed
+    assert not UpdateMode.MISSING.covers(result)
+    assert UpdateMode.FAILING.covers(result)
+    shown = " ".join(render_failure(result).split())
+    assert "incomparable: the golden is from a GPU with 114 multiprocessors, not 132" in shown
+    assert "NVIDIA H100 PCIe → NVIDIA H200" in shown
+    assert "--golden-nearest" in shown
+    assert "loss" in shown
+
+    assert judged(other, "cuda-sm90", store, nearest=True).verdict is Verdict.DRIFT
+    same = with_card(other, "NVIDIA H100 PCIe of another maker", 114)
+    assert judged(same, "cuda-sm90", store).verdict is Verdict.DRIFT
 
 
 def test_the_nearest_golden_is_of_a_gpu_and_calibrated(store, plain):

@@ -51,6 +51,20 @@ def platform_note(golden: Header, current: Header) -> Iterator[str]:
         yield f"the golden was recorded on {golden.platform}, this run on {current.platform}"
 
 
+def other_card(golden: Header, current: Header) -> str | None:
+    """That the two GPUs add up in another order, by what torch tells of them; ``None`` if not.
+
+    A reduction on a GPU is split by the number of its multiprocessors (ATen/native/cuda/
+    Reduce.cuh, setReduceConfig), in which cards of one architecture differ, and slices of a card.
+    """
+    then, now = (h.environment.accelerator.get("multiprocessors") for h in (golden, current))
+    if None in (then, now) or then == now:
+        return None
+    return (
+        f"the golden is from a GPU with {then} multiprocessors, not {now}: sums are split by them"
+    )
+
+
 def throttle_note(current: Header) -> Iterator[str]:
     """That the GPU could not keep its clocks, if it could not."""
     conditions = current.conditions

@@ -30,7 +30,8 @@ class UpdateMode(enum.Enum):
 
     def covers(self, result: RunResult) -> bool:
         """Whether the golden of a run with this result is to be written."""
-        absent = result.verdict in (Verdict.MISSING, Verdict.INCOMPARABLE)
+        differs = result.comparison is not None and result.comparison.first is not None
+        absent = result.verdict in (Verdict.MISSING, Verdict.INCOMPARABLE) and not differs
         if self is UpdateMode.NONE or result.skipped is not None:
             return False
         if self is UpdateMode.ALL:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from goldtrace.checklist import checklist
 from goldtrace.compare import course_of
+from goldtrace.compare.notes import other_card
 from goldtrace.errors import (
     DataUnavailableError,
     DeviceUnavailableError,
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | None]]
 """Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
 
+_OTHER_CARD = (
+    "--golden-nearest judges it by the golden's calibration; with a --golden-dir for each kind of "
+    "card each has a golden of its own"
+)
 _ABSENT = (DataUnavailableError, DeviceUnavailableError)
 
 
@@ -86,6 +91,12 @@ def judge(
             hint=record_command(spec, header.device, store.root),
         )
     comparison, diagnosis = compare_with(golden, trace, spec)
+    card = other_card(golden.trace.header, header)
+    if card is not None and comparison.verdict is not Verdict.IDENTICAL:
+        remarks = (*remarks, card)
+        if not nearest:
+            comparison = replace(comparison, verdict=Verdict.INCOMPARABLE)
+            remarks = (*remarks, _OTHER_CARD)
     return replace(
         result,
         verdict=comparison.verdict,
