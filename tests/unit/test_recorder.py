@@ -17,8 +17,11 @@ from goldtrace.model.spec import RunSpec
 from goldtrace.model.tape import Phase
 from goldtrace.model.trace import INITIAL_STEP, Header
 from goldtrace.model.verdict import Rung
+from goldtrace.recording import batch as batches
+from goldtrace.recording import ladder, numbers
 from goldtrace.recording.batch import start_batch
 from goldtrace.recording.digest import digest_tensor
+from goldtrace.recording.on_device import to_host
 from goldtrace.recording.recorder import GoldenRun
 from goldtrace.recording.tape import Tape
 
@@ -80,6 +83,29 @@ def test_special_values_survive(run, value):
 def test_a_bfloat16_loss_keeps_its_format(run):
     run.step(loss=torch.tensor(1.0078125, dtype=torch.bfloat16))
     assert run.finish().steps[0].scalars["loss"] == Scalar((1.0078125).hex(), "bfloat16")
+
+
+class Spread(torch.Tensor):
+    """A tensor whose values lie on a GPU, a part of them in this process: as a DTensor."""
+
+    is_cuda = True
+
+    def to_local(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_loss_and_a_batch_that_are_spread_over_gpus_are_recorded(run, monkeypatch):
+    def copied(tensor):
+        assert type(tensor) is torch.Tensor  # no DTensor goes into a buffer of the host
+        return to_host(tensor)
+
+    monkeypatch.setattr(numbers, "to_host", copied)
+    monkeypatch.setattr(batches, "to_host", copied)
+    loss, batch = torch.tensor(0.5), torch.rand(3, 2)
+    run.step(loss=loss.as_subclass(Spread), batch=batch.as_subclass(Spread))
+    (step,) = run.finish().steps
+    assert step.scalars["loss"] == Scalar.of(0.5, "float32")
+    assert step.ladder[Rung.BATCH] == start_batch(batch, where="")().whole
 
 
 @pytest.mark.parametrize(
@@ -446,3 +472,47 @@ def test_samples_are_not_called_the_same_where_something_has_no_rows():
     rows = torch.arange(6.0).view(3, 2)
     assert start_batch((rows, ["cat", "dog", "cow"]), where="")().samples is None
     assert start_batch((rows, torch.tensor(0.5)), where="")().samples is None
+
+
+def test_a_default_device_does_not_reach_what_is_recorded_within_a_step(run, model, monkeypatch):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    made = []
+
+    def to_host(tensor):
+        made.append(torch.empty(0).device.type)  # the buffer of a copy from a GPU
+        return lambda: tensor
+
+    monkeypatch.setattr(ladder, "to_host", to_host)
+    loss = cross_entropy(model(torch.randn(4, 5)), torch.tensor([0, 1, 0, 1]))
+    loss.backward()
+    with torch.device("meta"):
+        optimizer.step()
+    assert made == ["cpu"]
+
+
+def test_an_update_that_a_cuda_graph_captures_is_left_alone(run, model, monkeypatch):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    train_a_step(model, optimizer)
+    gradient = model[0].weight.grad
+    run.step(loss=1.0)
+    with monkeypatch.context() as capturing:
+        # Nothing that is launched now is computed, and no hook is called when it is replayed.
+        capturing.setattr(torch.cuda, "is_initialized", lambda: True)
+        capturing.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        optimizer.step()
+    gradient.fill_(2.0)
+    run.step(loss=1.0)
+    name = "0.weight"
+    expected = digest_tensor(name, torch.full_like(gradient, 2.0))
+    assert run.finish().steps[-1].tensors[Rung.GRADIENTS][name] == expected
+
+
+@pytest.mark.parametrize("view", [lambda z: z.conj(), lambda z: z.conj().imag])
+def test_what_is_copied_has_nothing_pending(view):
+    complex_ = torch.complex(torch.rand(5), torch.rand(5))
+    fetched = to_host(view(complex_))()
+    assert not fetched.is_conj()
+    assert not fetched.is_neg()
+    assert torch.equal(fetched, view(complex_))

@@ -18,6 +18,7 @@ from goldtrace.recording.digest import (
     digest_array,
     digest_tensor,
     digest_text,
+    held,
     raw_bytes,
 )
 from goldtrace.recording.numbers import WIDEST
@@ -55,13 +56,15 @@ def start_batch(batch: Any, *, where: str) -> Callable[[], BatchDigest]:
     if not any(isinstance(leaf, torch.Tensor) and leaf.is_cuda for leaf in leaves.values()):
         digest = _digest(leaves)
         return lambda: digest
-    fetched = {name: _kept(leaf) for name, leaf in leaves.items()}
+    fetched = {name: _kept(name, leaf) for name, leaf in leaves.items()}
     return lambda: _digest({name: leaf() for name, leaf in fetched.items()})
 
 
-def _kept(leaf: Any) -> Callable[[], Any]:
+def _kept(name: str, leaf: Any) -> Callable[[], Any]:
     """A leaf that stays as it is whatever happens to the original."""
-    if isinstance(leaf, torch.Tensor) and _has_rows(leaf):
+    if isinstance(leaf, torch.Tensor):
+        leaf = held(name, leaf)
+    if _has_rows(leaf):
         return to_host(leaf)
     kept = leaf.clone() if isinstance(leaf, torch.Tensor) else copy.copy(leaf)
     return lambda: kept

@@ -97,7 +97,7 @@ class _Queue:
 
     def add(self, digests: dict[str, str], name: str, tensor: torch.Tensor) -> None:
         if (
-            type(tensor) in _OWN
+            type(tensor) in OWN
             and (dtype := tensor.dtype) in _PLAIN
             and tensor.layout is torch.strided
             and not (tensor.is_neg() or tensor.is_nested)
@@ -217,7 +217,7 @@ def held(name: str, tensor: torch.Tensor) -> torch.Tensor:
     Raises:
         RecordingError: nothing, since the tensor has no values: meta, fake or not yet initialised.
     """
-    if type(tensor) in _OWN and not tensor.is_meta:
+    if type(tensor) in OWN and not tensor.is_meta:
         return tensor
     if is_lazy(tensor):
         raise _no_values(name, "a lazy parameter", "run one forward pass before golden_run.watch")
@@ -261,7 +261,8 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-_OWN = (torch.Tensor, torch.nn.Parameter)
+OWN = (torch.Tensor, torch.nn.Parameter)
+"""What is no subclass, which may hold anything else behind the same methods."""
 
 _PLAIN = frozenset(
     {

@@ -9,6 +9,7 @@ import torch
 
 from goldtrace.errors import RecordingError
 from goldtrace.model.scalar import Scalar
+from goldtrace.recording.digest import OWN
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def start_scalar(name: str, value: Any, *, where: str) -> Callable[[], Scalar]:
     Raises:
         RecordingError: the value is no single real number.
     """
-    if isinstance(value, torch.Tensor) and value.is_cuda and value.numel() == 1:
+    if type(value) in OWN and value.is_cuda and value.numel() == 1:
         fetched = to_host(value)
         return lambda: scalar_of(name, fetched(), where=where)
     scalar = scalar_of(name, value, where=where)

@@ -351,9 +351,13 @@ class GoldenRun:
             self._keep_gradients(place, watched, prefix, optimizer)
         return changed
 
+    @_undisturbed
     def _keep_gradients(
         self, place: int, watched: Watched, prefix: str, optimizer: torch.optim.Optimizer
     ) -> None:
+        cuda: Any = torch.cuda
+        if cuda.is_initialized() and cuda.is_current_stream_capturing():
+            return  # nothing is computed now, nor is this called when the graph is replayed
         if self._perturbation is not None:
             self._perturbation.before_update(optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -160,7 +160,7 @@ class Block(nn.Module):
         batch, length, width = hidden.shape
         parts = self.project(hidden).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        # On CUDA only this backend's backward pass is deterministic in float32.
+        # On CUDA torch would choose among kernels by its release and the card.
         with sdpa_kernel(SDPBackend.MATH) if hidden.is_cuda else nullcontext():
             mixed = scaled_dot_product_attention(query, key, value, is_causal=True)
         return mixed.transpose(1, 2).reshape(batch, length, width)

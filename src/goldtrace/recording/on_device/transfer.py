@@ -16,12 +16,13 @@ def to_host(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
     Work that is queued behind on the same stream may change the tensor. Pinned memory lets the
     copy run beside the training, and belongs to this copy until nobody refers to it any more.
     """
-    tensor = tensor.detach()
+    # A pending conjugation or negation would be done on the host, before the copy is there.
+    tensor = tensor.detach().resolve_conj().resolve_neg()
     if not tensor.is_cuda:
         copy = tensor.clone() if tensor.device.type == "cpu" else tensor.cpu()
         return lambda: copy
     with torch.cuda.device(tensor.device):
-        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=True)
         host.copy_(tensor, non_blocking=True)
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         copied.record()
