@@ -127,13 +127,14 @@ format: $(READY)  ## rewrite the sources as ruff likes them
 bench: $(READY)  ## what the plugin costs at start-up and the recorder in a step
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/host.py
 	$(BIN)/python benchmarks/tape.py
 	$(BIN)/python benchmarks/checking.py
 
 # With a GPU only. Without uv or a network: make -o .venv/.ready BIN=/path/of/an/environment/bin ...
 .PHONY: test-cuda
 test-cuda: $(READY)  ## the tests that a GPU changes, on the GPU: digests, faults, trainings
-	$(BIN)/pytest tests/cuda tests/faults tests/training tests/unit/test_recorder.py --golden-device cuda $(ARGS)
+	$(BIN)/pytest tests/cuda tests/faults tests/training --golden-device cuda $(ARGS)
 
 .PHONY: bench-cuda
 bench-cuda: $(READY)  ## every figure that needs a GPU, written to docs/performance.md and docs/reference/cuda.json

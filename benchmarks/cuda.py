@@ -1,4 +1,4 @@
-"""Every figure that needs a GPU, in one go of less than ten minutes.
+"""Every figure that needs a GPU, in one go of about ten minutes.
 
 ``python benchmarks/cuda.py [--json FILE] [--page docs/performance.md]`` measures on the GPU
 
@@ -72,11 +72,16 @@ def main() -> int:
         print(
             f"{name} ({time.monotonic() - began:.0f} s): {json.dumps(document[name])}", flush=True
         )
+        write(arguments, document)  # what is measured stays, whatever ends the rest
+    return int(bool(document["failed"]))
+
+
+def write(arguments: argparse.Namespace, document: dict[str, Any]) -> None:
+    """The parts that there are so far, as JSON and in the page."""
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if arguments.page is not None and arguments.device == "cuda":
         write_page(arguments.page, document)
-    return int(bool(document["failed"]))
 
 
 @part

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import torch
 
@@ -24,9 +25,10 @@ DTYPES = [
 SPECIAL = [float("nan"), float("-nan"), float("inf"), float("-inf"), -0.0, 0.0, 1e-40, 5e-324]
 
 
-def cases() -> dict[str, torch.Tensor]:
+def cases(device: str = "cpu") -> dict[str, torch.Tensor]:
+    """Tensors of every size, dtype and stride; views are made on the device, as they are there."""
     torch.manual_seed(0)
-    noise = torch.randint(0, 256, (max(SIZES) + 8,), dtype=torch.uint8)
+    noise = torch.randint(0, 256, (max(SIZES) + 8,), dtype=torch.uint8).to(device)
     found = {f"{size} bytes": noise[:size].clone() for size in SIZES}
     # Views that begin between two words.
     found |= {f"300 bytes from byte {start}": noise[start : start + 300] for start in range(9)}
@@ -34,7 +36,7 @@ def cases() -> dict[str, torch.Tensor]:
     for dtype in DTYPES:
         name = str(dtype).removeprefix("torch.")
         whole = (torch.arange(7 * 53) % 2 if dtype is torch.bool else torch.arange(7 * 53)).to(
-            dtype
+            device, dtype
         )
         matrix = whole.reshape(7, 53)
         found |= {
@@ -45,19 +47,34 @@ def cases() -> dict[str, torch.Tensor]:
             f"{name} a scalar": whole[3],
             f"{name} empty": matrix[:0],
         }
-    images = torch.rand(2, 3, 5, 7)
-    numbers = torch.complex(torch.rand(41), torch.rand(41))
+    images = torch.rand(2, 3, 5, 7).to(device)
+    numbers = torch.complex(torch.rand(41), torch.rand(41)).to(device)
     return found | {
         "channels last": images.to(memory_format=torch.channels_last),
         "pending conjugation": numbers.conj(),
-        "special float64": torch.tensor(SPECIAL * 6, dtype=torch.float64),
-        "special float32": torch.tensor(SPECIAL * 11),
-        "special bfloat16": torch.tensor(SPECIAL * 23).bfloat16(),
-        "sparse": torch.eye(40).to_sparse(),
+        "pending negation": numbers.conj().imag,
+        "special float64": torch.tensor(SPECIAL * 6, dtype=torch.float64).to(device),
+        "special float32": torch.tensor(SPECIAL * 11).to(device),
+        "special bfloat16": torch.tensor(SPECIAL * 23).bfloat16().to(device),
+        "sparse": torch.eye(40).to_sparse().to(device),
     }
 
 
+def let_old_interpreters_count() -> None:
+    """Triton 3.6, for one, takes ``int`` of a one-dimensional array, which numpy 2.5 refuses."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patched(*tensor_and_scope: Any) -> None:
+        patch(*tensor_and_scope)
+        tensor_and_scope[0].__index__ = lambda self: self.handle.data.item()
+
+    interpreter._patch_lang_tensor = patched
+
+
 def main() -> None:
+    let_old_interpreters_count()
     tensors = cases()
     on_device.can_hash = lambda _device: True
     found = start_digests({"one": tensors, "other": {"text": "1", "weight": torch.eye(9)}})()
