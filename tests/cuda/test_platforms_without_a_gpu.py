@@ -13,6 +13,7 @@ from goldtrace.model.codec import encode_trace, trace_digest
 from goldtrace.model.noise import Noise
 from goldtrace.model.scalar import Scalar
 from goldtrace.model.spec import RunSpec
+from goldtrace.model.tolerance import Tolerance
 from goldtrace.model.verdict import Verdict
 from goldtrace.report.terminal import render_failure
 from goldtrace.session.settings import UpdateMode
@@ -108,11 +109,21 @@ def test_a_card_that_splits_sums_otherwise_is_incomparable_where_it_differs(tmp_
     other = with_card(plain, "NVIDIA H200", 132)
     assert judged(other, "cuda-sm90", store).verdict is Verdict.IDENTICAL
 
-    first = other.steps[1]
-    loss = Scalar.of(first.scalars["loss"].value * 2, "float32")
-    moved = replace(first, scalars={**first.scalars, "loss": loss})
-    other = replace(other, steps=(other.steps[0], moved, *other.steps[2:]))
-    result = judged(other, "cuda-sm90", store)
+    def moved(factor: float) -> Trace:
+        first = other.steps[1]
+        loss = Scalar.of(first.scalars["loss"].value * factor, "float32")
+        changed = replace(first, scalars={**first.scalars, "loss": loss})
+        return replace(other, steps=(other.steps[0], changed, *other.steps[2:]))
+
+    rounded = judge(
+        replace(SPEC, tolerance={"loss": Tolerance(rtol=1e-5)}),
+        on(moved(1 + 1e-6), "cuda-sm90"),
+        store,
+        root=tmp_path,
+    )
+    assert rounded.verdict is Verdict.ROUNDING
+    assert rounded.passed
+    result = judged(moved(2.0), "cuda-sm90", store)
     assert result.verdict is Verdict.INCOMPARABLE
     assert not result.passed
     assert not UpdateMode.MISSING.covers(result)
@@ -123,8 +134,8 @@ def test_a_card_that_splits_sums_otherwise_is_incomparable_where_it_differs(tmp_
     assert "--golden-nearest" in shown
     assert "loss" in shown
 
-    assert judged(other, "cuda-sm90", store, nearest=True).verdict is Verdict.DRIFT
-    same = with_card(other, "NVIDIA H100 PCIe of another maker", 114)
+    assert judged(moved(2.0), "cuda-sm90", store, nearest=True).verdict is Verdict.DRIFT
+    same = with_card(moved(2.0), "NVIDIA H100 PCIe of another maker", 114)
     assert judged(same, "cuda-sm90", store).verdict is Verdict.DRIFT
 
 

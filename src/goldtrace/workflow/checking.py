@@ -39,8 +39,8 @@ Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | 
 """Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
 
 _OTHER_CARD = (
-    "--golden-nearest judges it by the golden's calibration; with a --golden-dir for each kind of "
-    "card each has a golden of its own"
+    "with a --golden-dir for each kind of card each has a golden of its own; --golden-nearest "
+    "takes this one nevertheless"
 )
 _ABSENT = (DataUnavailableError, DeviceUnavailableError)
 
@@ -94,7 +94,7 @@ def judge(
     card = other_card(golden.trace.header, header)
     if card is not None and comparison.verdict is not Verdict.IDENTICAL:
         remarks = (*remarks, card)
-        if not nearest:
+        if not (nearest or replace(result, verdict=comparison.verdict).passed):
             comparison = replace(comparison, verdict=Verdict.INCOMPARABLE)
             remarks = (*remarks, _OTHER_CARD)
     return replace(
