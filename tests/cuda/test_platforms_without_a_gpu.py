@@ -131,10 +131,15 @@ def test_a_card_that_splits_sums_otherwise_is_incomparable_where_it_differs(tmp_
     shown = " ".join(render_failure(result).split())
     assert "incomparable: the golden is from a GPU with 114 multiprocessors, not 132" in shown
     assert "NVIDIA H100 PCIe → NVIDIA H200" in shown
-    assert "--golden-nearest" in shown
+    assert "--golden-nearest (goldtrace check --nearest) takes it" in shown
     assert "loss" in shown
 
     assert judged(moved(2.0), "cuda-sm90", store, nearest=True).verdict is Verdict.DRIFT
+    step = other.steps[1]
+    rate = {**step.hyperparameters, "group0.lr": Scalar.of(0.2)}
+    steps = (other.steps[0], replace(step, hyperparameters=rate), *other.steps[2:])
+    set_otherwise = judged(replace(other, steps=steps), "cuda-sm90", store)
+    assert set_otherwise.verdict is Verdict.DRIFT  # no card does that
     same = with_card(moved(2.0), "NVIDIA H100 PCIe of another maker", 114)
     assert judged(same, "cuda-sm90", store).verdict is Verdict.DRIFT
 

@@ -24,6 +24,12 @@ class Model(nn.Module):
         self.register_buffer("absent", None)
 
 
+class Renaming(Model):
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        for name, parameter in super().named_parameters(*args, **kwargs):
+            yield f"another.{name}", parameter
+
+
 def seen(members: Members) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     return (
         [(name, id(each)) for name, each in members.parameters.items()],
@@ -57,6 +63,7 @@ CHANGES: dict[str, Change] = {
     "a module deep within": lambda m: m.body.__setitem__(2, nn.Sequential(m.body[2])),
     "another name": renamed,
     "a parameter that is a buffer now": moved_to_the_buffers,
+    "a class": lambda m: setattr(m, "__class__", Renaming),
     "a table": lambda m: setattr(m.head, "_parameters", {"weight": nn.Parameter(torch.ones(1))}),
     "a parametrisation": lambda m: nn.utils.parametrize.register_parametrization(
         m.head, "weight", nn.Identity()
@@ -72,9 +79,19 @@ def test_a_change_is_seen(change: str) -> None:
     assert members.are_current()
     CHANGES[change](model)
     assert not members.are_current()
-    again = Members.of({"": model})
-    assert seen(again) != before
-    assert again.are_current()
+    assert seen(Members.of({"": model})) != before
+
+
+def test_a_module_that_hides_its_children_has_them_looked_at() -> None:
+    class Hiding(nn.Sequential):
+        def modules(self) -> Any:
+            yield self
+
+    model = Hiding(nn.Linear(1, 1))
+    members = Members.of({"": model})
+    assert members.are_current()
+    model[0].weight = nn.Parameter(torch.zeros(1, 1))
+    assert not members.are_current()
 
 
 def test_training_changes_nothing() -> None:

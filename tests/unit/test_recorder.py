@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -516,3 +517,35 @@ def test_what_is_copied_has_nothing_pending(view):
     assert not fetched.is_conj()
     assert not fetched.is_neg()
     assert torch.equal(fetched, view(complex_))
+
+
+def test_a_training_may_resize_what_was_recorded(run, model):
+    model.register_buffer("seen", torch.zeros(0))
+    run.watch(model=model)
+    for count in range(1, 4):
+        model.seen.resize_(count * 1000).fill_(count)  # as observers of quantisation and FSDP do
+        run.step(loss=float(count))
+    assert run.finish().steps[-1].sketches[Rung.BUFFERS]["seen"]
+
+
+def test_of_two_states_of_one_name_none_is_lost(run):
+    shared = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(shared.parameters(), lr=0.1)
+    optimizer.state[shared.weight] = {1: torch.zeros(1), "1": torch.ones(1)}
+    run.watch(model=shared, optimizer={"a": optimizer})
+    run.step(loss=1.0)
+    optimizer.state[shared.weight][1].fill_(2.0)
+    run.step(loss=1.0)
+    first, second = run.finish().steps[1:]
+    assert first.ladder[Rung.OPTIMIZER] != second.ladder[Rung.OPTIMIZER]
+
+
+def test_a_parameter_that_only_an_optimizer_had_is_let_go(run, model):
+    extra = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([*model.parameters(), extra], lr=0.1)
+    run.watch(model=model, optimizer=optimizer)
+    run.step(loss=1.0)
+    gone = weakref.ref(extra)
+    del extra, optimizer.param_groups[0]["params"][-1]
+    run.step(loss=1.0)
+    assert gone() is None

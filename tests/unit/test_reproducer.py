@@ -82,6 +82,28 @@ def captured(call: Call, folder: Path) -> None:
     finish(function(*args, **kwargs))
 
 
+def run_alone(folder: Path, *, warn_only: bool = False) -> subprocess.CompletedProcess[str]:
+    """The script for the call in ``folder``, in a process of its own."""
+    shapes = [SimpleNamespace(sample="none", shape=())] * 2
+    (folder / EXPECTED).write_text(expected(shapes, shapes))
+    text = script(
+        Culprit(op="aten::op", cause=Cause.ROUNDING, what="other bits"),
+        run="a-run",
+        step=0,
+        pins={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
+        warn_only=warn_only,
+        golden="torch 1",
+        now="torch 2",
+    )
+    (folder / SCRIPT).write_text(text)
+    return subprocess.run(
+        [sys.executable, "-I", folder / SCRIPT, folder / "report.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_a_gpu)])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_gives_its_bits_again(
@@ -93,29 +115,21 @@ def test_a_call_gives_its_bits_again(
         captured(call(device), tmp_path)
     finally:
         torch.set_deterministic_debug_mode("default")
-    shapes = [SimpleNamespace(sample="none", shape=())] * 2
-    (tmp_path / EXPECTED).write_text(expected(shapes, shapes))
-    text = script(
-        Culprit(op="aten::op", cause=Cause.ROUNDING, what="other bits"),
-        run="a-run",
-        step=0,
-        pins={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
-        warn_only=False,
-        golden="torch 1",
-        now="torch 2",
-    )
-    (tmp_path / SCRIPT).write_text(text)
-
-    done = subprocess.run(
-        [sys.executable, "-I", tmp_path / SCRIPT, tmp_path / "report.json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_alone(tmp_path)
     assert done.returncode == 0, done.stderr
     outputs = json.loads((tmp_path / "report.json").read_text())["outputs"]
     assert outputs
     assert all(output["now"] for output in outputs), done.stdout
+
+
+def test_what_a_run_was_refused_its_reproducer_is_refused(tmp_path: Path) -> None:
+    args = (torch.zeros(5), torch.tensor([1]), torch.ones(1))
+    captured((aten.put.default, args, {}), tmp_path)
+    refused = run_alone(tmp_path)
+    assert "put_ does not have a deterministic implementation" in refused.stderr
+    warned = run_alone(tmp_path, warn_only=True)
+    assert warned.returncode == 0
+    assert "put_ does not have a deterministic implementation" in warned.stderr
 
 
 @pytest.mark.parametrize("args", [([3],), ([3], torch.float32)])
@@ -133,12 +147,21 @@ def test_what_a_gpu_draws_comes_from_the_gpus_generator(
     assert bytes(range(16)) in (tmp_path / "inputs.safetensors").read_bytes()
 
 
-def test_every_tensor_goes_back_to_its_own_device(tmp_path: Path) -> None:
-    far = torch.rand(3, device="meta")
-    with pytest.raises(NotImplementedError):
-        capturing(0, tmp_path)(0, aten.mul.Tensor, (far, torch.tensor(2.0)), {})
-    captured((aten.mul.Tensor, (torch.rand(3), torch.tensor(2.0)), {}), tmp_path)
-    assert json.loads((tmp_path / CALL).read_text())["devices"] == {
-        "input0": "cpu",
-        "input1": "cpu",
-    }
+def test_the_device_that_is_asked_for_outranks_that_of_the_arguments(tmp_path: Path) -> None:
+    class Far(torch.Tensor):
+        device = torch.device("cuda", 0)
+
+        def detach(self) -> torch.Tensor:  # type: ignore[override]
+            return self.as_subclass(torch.Tensor)
+
+        def __repr__(self, **_: Any) -> str:
+            raise AssertionError("a tensor on a GPU was printed")
+
+    like = torch.rand(3).as_subclass(Far)
+    finish = capturing(0, tmp_path)(
+        0, aten.rand_like.default, (like,), {"device": torch.device("cpu")}
+    )
+    assert finish is not None
+    finish(torch.rand(3))
+    written = json.loads((tmp_path / CALL).read_text())
+    assert (written["generator"], written["devices"]) == ("cpu", {"input0": "cuda"})

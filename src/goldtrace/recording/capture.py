@@ -87,7 +87,8 @@ class _Call:
         for value in values:
             if isinstance(value, torch.Generator):
                 return value.device.type, value.get_state()
-        if "cuda" in (*self._devices.values(), *(str(v).partition(":")[0] for v in values)):
+        kinds = [value.type for value in values if isinstance(value, torch.device)]
+        if "cuda" in (kinds or self._devices.values()):
             return "cuda", torch.cuda.get_rng_state()
         return "cpu", torch.get_rng_state()
 

@@ -176,7 +176,10 @@ def digest_bytes(data: bytes) -> str:
 
 
 def combine(digests: Mapping[str, str]) -> str:
-    """One digest for many named ones, the ``_text`` of all; their order doesn't matter."""
+    """One digest for many named ones, the ``_text`` of all; their order doesn't matter.
+
+    The digests are hexadecimal: as many bytes as characters.
+    """
     text = "".join(
         [f"{_counted(name)}{len(digests[name])}:{digests[name]}" for name in sorted(digests)]
     )
@@ -239,9 +242,21 @@ def _no_values(name: str, found: str, hint: str) -> RecordingError:
 
 def raw_bytes(tensor: torch.Tensor) -> memoryview:
     """The bytes of a strided tensor in row-major order, on the host."""
-    flat = tensor.contiguous().reshape(-1)
+    flat = tensor.detach().contiguous().reshape(-1)
     # A single element is contiguous whatever its stride, and yet no view as bytes is allowed.
-    return flat.as_strided(flat.shape, (1,)).view(torch.uint8).cpu().numpy().data
+    data: memoryview = as_array(flat.as_strided(flat.shape, (1,)).view(torch.uint8).cpu()).data
+    return data
+
+
+def as_array(tensor: torch.Tensor) -> Any:
+    """A tensor on the host as a numpy array that is only read, without a copy.
+
+    ``Tensor.numpy`` would forbid the storage to be resized from then on, which observers of
+    quantisation and FSDP do, and the tensor is the user's.
+    """
+    import numpy as np
+
+    return np.from_dlpack(tensor)
 
 
 def _quantiser(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:

@@ -98,10 +98,9 @@ class Watched:
         # Held, or a parameter that is made later could get the id and the name of one that is gone.
         self._named = [*parameters.values(), *self._optimized()]
 
-    def _forget(self) -> None:
+    def _forget(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Let go of what neither the models nor the optimizers have any more."""
-        own = self._members.parameters.values()
-        kept = {id(p): p for p in (*own, *self._optimized())}
+        kept = {id(p): p for p in (*parameters.values(), *self._optimized())}
         self._named = [*kept.values()]
         self._names = {each: name for each, name in self._names.items() if each in kept}
 
@@ -128,7 +127,6 @@ class Watched:
         """The parameters and buffers that the models have now."""
         if not self._members.are_current():
             self._members = Members.of(self.models)
-            self._forget()
         return self._members
 
     def structure(self) -> dict[str, str]:
@@ -195,6 +193,7 @@ class Watched:
         """What a step leaves behind, by rung: optimizer state, weights and buffers."""
         self.refresh()
         members = self.members()
+        self._forget(members.parameters)
         return {
             Rung.OPTIMIZER: self._optimizer_state(),
             Rung.WEIGHTS: members.parameters,
@@ -204,10 +203,9 @@ class Watched:
     def _optimizer_state(self) -> dict[str, torch.Tensor | str]:
         found: dict[str, torch.Tensor | str] = {}
         for prefix, optimizer in self.optimizers.items():
-            own = dict(optimizers.state_tensors(optimizer, self._names))
-            # Two optimizers may share parameters.
-            shared = found.keys() & own.keys()
-            found |= {f"{prefix}{n}" if n in shared else n: v for n, v in own.items()}
+            for name, value in optimizers.state_tensors(optimizer, self._names):
+                # Two optimizers may share parameters.
+                found[f"{prefix}{name}" if name in found else name] = value
         return found
 
     def hyperparameters(self) -> dict[str, Scalar | str]:

@@ -34,7 +34,7 @@ class Members:
     @classmethod
     def of(cls, models: Mapping[str, torch.nn.Module]) -> Members:
         """The members as they are now; names begin with the key of their model."""
-        modules = [module for model in models.values() for module in model.modules()]
+        modules = [module for model in models.values() for _, module in model.named_modules()]
         return cls(
             {
                 prefix + own_name(name): parameter
@@ -64,9 +64,9 @@ def own_name(name: str) -> str:
 
 
 def _held(modules: Sequence[torch.nn.Module]) -> tuple[list[object], list[object]]:
-    """The names of what each module holds itself, with how many, and what bears them."""
+    """The names of what each module holds, behind its class and how many, and what bears them."""
     tables = [table for module in modules for table in _tables(module)]
-    names = [*map(len, tables), *chain.from_iterable(tables)]
+    names = [*map(type, modules), *map(len, tables), *chain.from_iterable(tables)]
     return names, [*chain.from_iterable([table.values() for table in tables])]
 
 

@@ -25,7 +25,7 @@ from goldtrace.model.verdict import Comparison, RunResult, Verdict
 from goldtrace.store.failures import FailureStore
 from goldtrace.store.nearest import nearest_golden
 from goldtrace.workflow.commands import explain_command, record_command
-from goldtrace.workflow.judging import compare_with
+from goldtrace.workflow.judging import compare_with, is_numerical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +39,8 @@ Watch = Callable[[RunSpec, str], AbstractContextManager[Callable[[int], None] | 
 """Entered when a run begins on a device: what to tell of the steps that are finished, if any."""
 
 _OTHER_CARD = (
-    "with a --golden-dir for each kind of card each has a golden of its own; --golden-nearest "
-    "takes this one nevertheless"
+    "--golden-nearest (goldtrace check --nearest) takes it nevertheless; a --golden-dir for each "
+    "kind of card keeps both"
 )
 _ABSENT = (DataUnavailableError, DeviceUnavailableError)
 
@@ -92,7 +92,7 @@ def judge(
         )
     comparison, diagnosis = compare_with(golden, trace, spec)
     card = other_card(golden.trace.header, header)
-    if card is not None and comparison.verdict is not Verdict.IDENTICAL:
+    if card is not None and is_numerical(comparison, diagnosis):
         remarks = (*remarks, card)
         if not (nearest or replace(result, verdict=comparison.verdict).passed):
             comparison = replace(comparison, verdict=Verdict.INCOMPARABLE)

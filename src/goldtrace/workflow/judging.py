@@ -9,7 +9,7 @@ from goldtrace.compare import compare_traces
 from goldtrace.compare.thresholds import ROUNDING_ULP
 from goldtrace.diagnose import another_argument, diagnose
 from goldtrace.environment import changes
-from goldtrace.model.diagnosis import Cause
+from goldtrace.model.diagnosis import CAUSE_OF_RUNG, Cause
 from goldtrace.model.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -39,6 +39,21 @@ def compare_with(golden: Golden, now: Trace, spec: RunSpec) -> tuple[Comparison,
         if evidence is not None or argument is not None:
             comparison = compare(operator_class=evidence, argument=argument)
     return comparison, diagnosis
+
+
+def is_numerical(comparison: Comparison, diagnosis: Diagnosis | None) -> bool:
+    """Whether all that is seen of a difference may be how numbers were added up.
+
+    Another setting, another batch, another program or another precision is more than that.
+    """
+    first = comparison.first
+    causes = {culprit.cause for culprit in diagnosis.culprits} if diagnosis is not None else set()
+    return (
+        comparison.verdict is not Verdict.INCOMPARABLE
+        and first is not None
+        and first.rung not in CAUSE_OF_RUNG
+        and causes <= {Cause.ROUNDING, Cause.UNKNOWN}
+    )
 
 
 def operator_evidence(diagnosis: Diagnosis | None) -> Cause | None:
