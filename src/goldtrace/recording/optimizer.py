@@ -45,9 +45,10 @@ def hyperparameters(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 @functools.lru_cache
 def _constructor(kind: type[torch.optim.Optimizer], defaults: frozenset[str]) -> frozenset[str]:
-    """What the constructor takes; of one that names no entry (a config, ``**options``) its base's.
+    """What the constructor of a class takes, asked once.
 
-    All entries, where no base names one either.
+    Of one that names no entry (a config, ``**options``) its base's; all entries, where no base
+    names one either.
     """
     for each in kind.__mro__:
         constructor: Any = vars(each).get("__init__")
