@@ -369,9 +369,7 @@ class GoldenRun:
     def _take_gradients(self, watched: Watched) -> tuple[Gradients, Settings]:
         """The gradients of this step's optimizer calls; without any call, those that are there."""
         pending, self._pending = self._pending, []
-        if not pending:
-            return watched.gradients(), watched.hyperparameters()
-        return together(pending)
+        return together(pending) if pending else (watched.gradients(), watched.hyperparameters())
 
     def _begin_record(
         self,
