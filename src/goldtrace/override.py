@@ -57,11 +57,12 @@ class Override:
 
 
 class _Memory:
-    """Memory that numpy reads and writes where it lies."""
+    """Memory that numpy reads and writes where it lies, and keeps."""
 
     def __init__(self, tensor: Any) -> None:
+        self._tensor = tensor
         size = tensor.element_size()
-        kind = "c" if tensor.is_complex() else "f"
+        kind = "c" if tensor.is_complex() else "f" if tensor.is_floating_point() else "u"
         self.__array_interface__ = {
             "version": 3,
             "typestr": f"{'<' if sys.byteorder == 'little' else '>'}{kind}{size}",
@@ -72,10 +73,11 @@ class _Memory:
 
 
 def array_of(tensor: Any) -> Any:
-    """The memory of a floating-point or complex CPU tensor as an array, while the tensor lives.
+    """The memory of a CPU tensor of floating-point or complex numbers, or of bytes, as an array.
 
-    ``Tensor.numpy`` would forbid the storage to be resized from then on, and the tensor is the
-    user's.
+    ``Tensor.numpy`` would forbid the storage to be resized from then on, as observers of
+    quantisation and FSDP do, and the tensor is the user's. (What numpy before 2.1 gets by DLPack
+    it can't write to.)
     """
     import numpy as np
 

@@ -256,3 +256,10 @@ def test_of_a_distributed_tensor_the_own_shard_is_digested():
 def test_a_single_element_has_its_digest_whatever_its_strides(tensor):
     plain = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
     assert digest_tensor("x", tensor) == digest_tensor("x", plain)
+
+
+def test_the_bytes_of_a_tensor_outlive_it():
+    data = raw_bytes(torch.full((100_000,), 3, dtype=torch.uint8))
+    others = [torch.zeros(100_000, dtype=torch.uint8) for _ in range(20)]  # take what is free
+    assert bytes(data) == b"\x03" * 100_000
+    assert len(others) == 20

@@ -21,6 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.parameter import is_lazy
 
 from goldtrace.errors import RecordingError
+from goldtrace.override import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -244,19 +245,8 @@ def raw_bytes(tensor: torch.Tensor) -> memoryview:
     """The bytes of a strided tensor in row-major order, on the host."""
     flat = tensor.detach().contiguous().reshape(-1)
     # A single element is contiguous whatever its stride, and yet no view as bytes is allowed.
-    data: memoryview = as_array(flat.as_strided(flat.shape, (1,)).view(torch.uint8).cpu()).data
+    data: memoryview = array_of(flat.as_strided(flat.shape, (1,)).view(torch.uint8).cpu()).data
     return data
-
-
-def as_array(tensor: torch.Tensor) -> Any:
-    """A tensor on the host as a numpy array that is only read, without a copy.
-
-    ``Tensor.numpy`` would forbid the storage to be resized from then on, which observers of
-    quantisation and FSDP do, and the tensor is the user's.
-    """
-    import numpy as np
-
-    return np.from_dlpack(tensor)
 
 
 def _quantiser(tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from goldtrace.model.verdict import Rung
-from goldtrace.recording.digest import as_array, held
+from goldtrace.override import array_of
+from goldtrace.recording.digest import held
 from goldtrace.recording.on_device import to_host
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _lanes(name: str, flat: torch.Tensor) -> _Floats:
         count = len(piece)
         full = -(-count // _WIDTH) * _WIDTH
         own = signs[start : start + count]
-        np.multiply(as_array(piece.to("cpu", dtype)), own, out=wide[:count])
+        np.multiply(array_of(piece.to("cpu", dtype)), own, out=wide[:count])
         wide[count:full] = 0
         total += wide[:full].reshape(-1, _WIDTH).sum(0)
     sums: _Floats = total.reshape(-1, _LANES).sum(0)
